@@ -1,0 +1,286 @@
+"""One frozen model a stage: the only home of a default.
+
+A TOML file fills the models, the command line's flags are built from them, and their JSON goes
+into every file made with them. Unknown keys and impossible values fail before any work.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from darkhaloscope.errors import DhsError
+from darkhaloscope.keys import digest_of
+
+
+def _setting(description: str, **limits: Any) -> Any:
+    return Field(description=description, **limits)
+
+
+Split = Literal["train", "val", "test"]
+PerBand = tuple[float, float, float]
+
+
+class Stage(BaseModel):
+    """Settings of one verb. Frozen, closed, and with a digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def digest(self) -> str:
+        """Same settings, same digest."""
+        return digest_of(type(self).__name__, self.as_json())
+
+    def as_json(self) -> str:
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+
+S = TypeVar("S", bound=Stage)
+
+
+class Bank(Stage):
+    """What every source bank has."""
+
+    stamp_size: Annotated[int, _setting("side of a template, pix", ge=32, le=512)] = 128
+    src_pixscale_arcsec: Annotated[
+        float, _setting("side of a template pixel, arcsec", gt=0, le=0.3)
+    ] = 0.03
+    intrinsic_psf_fwhm_arcsec: Annotated[
+        float, _setting("Gaussian FWHM left in every template, arcsec", gt=0, le=1)
+    ] = 0.15
+    split_fractions: Annotated[
+        tuple[float, float, float], _setting("train, val and test share of the templates")
+    ] = (0.7, 0.15, 0.15)
+    seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
+
+    @model_validator(mode="after")
+    def _fractions_add_up(self) -> Self:
+        if min(self.split_fractions) < 0 or abs(sum(self.split_fractions) - 1) > 1e-9:
+            raise ValueError(
+                f"split_fractions must be >= 0 and sum to 1, got {self.split_fractions}"
+            )
+        return self
+
+
+class BankCosmos(Bank):
+    """`dhs bank cosmos`: real HST galaxies from a GalSim RealGalaxyCatalog."""
+
+    n_sources: Annotated[int, _setting("templates wanted; 0 takes all that survive", ge=0)] = 0
+    min_hlr_arcsec: Annotated[float, _setting("smallest half-light radius kept", gt=0)] = 0.1
+    max_hlr_arcsec: Annotated[float, _setting("largest half-light radius kept", gt=0)] = 1.0
+    min_snr: Annotated[float, _setting("lowest S/N kept, within the segment", ge=0)] = 20.0
+
+    @model_validator(mode="after")
+    def _hlr_range(self) -> Self:
+        if self.min_hlr_arcsec >= self.max_hlr_arcsec:
+            raise ValueError(
+                "min_hlr_arcsec must be below max_hlr_arcsec, "
+                f"got {self.min_hlr_arcsec} and {self.max_hlr_arcsec}"
+            )
+        return self
+
+
+class BankHybrid(Bank):
+    """`dhs bank hybrid`: Sersic discs with star-forming clumps, no download needed."""
+
+    n_sources: Annotated[int, _setting("templates to make", ge=1)] = 400
+    hlr_median_arcsec: Annotated[float, _setting("median half-light radius", gt=0.05, lt=1)] = 0.30
+    hlr_scatter: Annotated[float, _setting("scatter of ln(radius)", ge=0, le=1)] = 0.35
+    clump_count_mean: Annotated[float, _setting("mean number of clumps (Poisson)", ge=0)] = 7.0
+    clump_flux_fraction_max: Annotated[
+        float, _setting("clumps hold a uniform 0 to this fraction of the flux", ge=0, lt=1)
+    ] = 0.5
+
+
+class CutoutsSynthetic(Stage):
+    """`dhs cutouts synthetic`: luminous galaxies on a made sky with the survey's statistics."""
+
+    n_hosts: Annotated[int, _setting("cutouts to make", ge=1)] = 720
+    size_pix: Annotated[int, _setting("side of a cutout, pix", ge=32, le=512)] = 64
+    neighbours_per_arcmin2: Annotated[
+        float, _setting("galaxies brighter than r = 23.5 per square arcmin", ge=0)
+    ] = 10.0
+    noise_lag1: Annotated[
+        float, _setting("correlation of sky noise between adjacent pixels", ge=0, le=0.45)
+    ] = 0.25
+    split_fractions: Annotated[
+        tuple[float, float, float], _setting("train, val and test share of the sky pixels")
+    ] = (0.7, 0.15, 0.15)
+    seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
+
+
+class CutoutsNpz(Stage):
+    """`dhs cutouts npz`: cutouts that someone saved as .npz, (y, x, band) g r z in nmgy."""
+
+    psf_fwhm_arcsec: Annotated[
+        PerBand | None, _setting("g r z FWHM, arcsec; if absent the survey's medians, flagged")
+    ] = None
+    nexp: Annotated[
+        tuple[int, int, int] | None, _setting("g r z exposures; if absent 3, flagged")
+    ] = None
+    ebv_mag: Annotated[float, _setting("Milky Way E(B-V), mag", ge=0, le=3)] = 0.047
+    split: Annotated[Split | None, _setting("put all in one split; if absent, by sky")] = None
+    bad_cutouts: Annotated[
+        Literal["error", "quarantine"],
+        _setting("a cutout with NaN or an empty band stops the import, or is kept with its flag"),
+    ] = "error"
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        for name, values in (("psf_fwhm_arcsec", self.psf_fwhm_arcsec), ("nexp", self.nexp)):
+            if values is not None and min(values) <= 0:
+                raise ValueError(f"{name} must be positive in every band, got {values}")
+        return self
+
+
+class Plan(Stage):
+    """`dhs plan`: which source goes behind which galaxy, every random number frozen."""
+
+    seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
+    cosmos_salt: Annotated[str, _setting("changes which template a row draws")] = ""
+    pairs_per_host: Annotated[int, _setting("sources drawn per host", ge=1)] = 1
+    stamp_size_pix: Annotated[
+        int | None, _setting("side of a stamp, pix; if absent the cutout's own", ge=32, le=512)
+    ] = None
+    rows_per_part: Annotated[int, _setting("rows in one output file", ge=3)] = 2000
+    theta_E_median_arcsec: Annotated[float, _setting("median Einstein radius", gt=0)] = 1.29
+    theta_E_scatter: Annotated[float, _setting("scatter of ln(theta_E)", ge=0)] = 0.30
+    theta_E_min_arcsec: Annotated[float, _setting("smallest Einstein radius", gt=0)] = 0.7
+    theta_E_max_arcsec: Annotated[float, _setting("largest Einstein radius", gt=0, le=10)] = 2.5
+    shear_sigma: Annotated[float, _setting("scatter of gamma1 and gamma2", ge=0, le=0.3)] = 0.05
+    q_scatter: Annotated[float, _setting("scatter of mass q about light q", ge=0, le=1)] = 0.10
+    phi_scatter_deg: Annotated[float, _setting("scatter of mass angle, deg", ge=0)] = 10.0
+    z_source_median: Annotated[float, _setting("median source redshift", gt=0)] = 1.85
+    z_source_scatter: Annotated[float, _setting("scatter of source redshift", ge=0)] = 0.72
+    source_mag_r_median: Annotated[float, _setting("median unlensed source r, AB mag")] = 24.2
+    source_mag_r_scatter: Annotated[float, _setting("its scatter, mag", ge=0)] = 1.0
+    size_factor_median: Annotated[
+        float, _setting("source size over template size: farther, fainter, smaller", gt=0)
+    ] = 0.7
+    size_factor_scatter: Annotated[float, _setting("scatter of ln(size factor)", ge=0)] = 0.25
+    max_offset: Annotated[
+        float, _setting("sources lie area-uniform within this times theta_E", gt=0, le=2)
+    ] = 0.8
+    min_magnification: Annotated[float, _setting("lowest total magnification", ge=1)] = 3.0
+    arc_mag_r_min: Annotated[float, _setting("brightest total arc, r AB mag")] = 20.0
+    arc_mag_r_max: Annotated[float, _setting("faintest total arc, r AB mag")] = 23.0
+    min_arc_minus_host_mag: Annotated[
+        float, _setting("brightest arc relative to its host, r mag; negative outshines it")
+    ] = -0.5
+    colour_model: Annotated[
+        Literal["spectroscopic", "offsets"],
+        _setting("source colours by redshift from spectroscopic galaxies, or the plan's offsets"),
+    ] = "spectroscopic"
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for low, high in (
+            ("theta_E_min_arcsec", "theta_E_max_arcsec"),
+            ("arc_mag_r_min", "arc_mag_r_max"),
+        ):
+            if getattr(self, low) >= getattr(self, high):
+                raise ValueError(
+                    f"{low} must be below {high}, got {getattr(self, low)} and {getattr(self, high)}"
+                )
+        return self
+
+
+class Inject(Stage):
+    """`dhs inject`: how light is put on the sky."""
+
+    psf_model: Annotated[Literal["moffat", "gaussian"], _setting("shape of the PSF")] = "moffat"
+    moffat_beta: Annotated[float, _setting("wing slope of the Moffat PSF", gt=1.1, le=20)] = 3.5
+    psf_includes_pixel: Annotated[
+        bool, _setting("PSF FWHMs are of effective PSFs, as the survey's are")
+    ] = True
+    supersampling: Annotated[Literal[2, 4, 6, 8], _setting("rays per pixel and axis")] = 4
+    photon_noise: Annotated[bool, _setting("Poisson noise of the added light")] = True
+
+
+class Validate(Stage):
+    """`dhs validate`: how many rows the slower looks take."""
+
+    replay_rows: Annotated[int, _setting("rows rendered again from their columns", ge=1)] = 60
+    sheet_pairs: Annotated[int, _setting("pairs shown in a contact sheet", ge=1, le=200)] = 24
+
+
+class Demo(Stage):
+    """`dhs demo`: the whole flow on the embedded sky and bank."""
+
+    cutouts: CutoutsSynthetic = CutoutsSynthetic()
+    bank: BankHybrid = BankHybrid()
+    plan: Plan = Plan(rows_per_part=180)
+    inject: Inject = Inject()
+    validate_: Annotated[Validate, Field(alias="validate")] = Validate()
+
+
+SECTIONS: dict[str, type[Stage]] = {
+    "bank.cosmos": BankCosmos,
+    "bank.hybrid": BankHybrid,
+    "cutouts.synthetic": CutoutsSynthetic,
+    "cutouts.npz": CutoutsNpz,
+    "plan": Plan,
+    "inject": Inject,
+    "validate": Validate,
+}
+
+
+def read_toml(path: Path) -> dict[str, dict[str, Any]]:
+    """Settings by section name, every key of every section checked.
+
+    Raises DhsError for a file that is not TOML, an unknown section or key, or a bad value.
+    """
+    try:
+        table = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DhsError(f"{path}: cannot be read as TOML: {error}") from error
+    sections = dict(_flatten(table))
+    for name, settings in sections.items():
+        if name not in SECTIONS:
+            raise DhsError(f"{path}: unknown section [{name}]{_hint(name, SECTIONS)}")
+        build(SECTIONS[name], settings, f"{path} [{name}]")
+    return sections
+
+
+def build(model: type[S], settings: Mapping[str, Any], where: str) -> S:
+    """The stage's model from plain settings; every fault is named at once in one DhsError."""
+    try:
+        return model(**settings)
+    except ValidationError as error:
+        raise DhsError(explain(error, model, where)) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """What came, what is allowed, what to do, one line a fault."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(word) for word in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown key '{key}'{_hint(key, model.model_fields)}")
+        elif fault["type"] == "value_error":
+            lines.append(f"{where}: {fault['ctx']['error']}")
+        else:
+            about = model.model_fields[str(fault["loc"][0])].description if fault["loc"] else ""
+            allowed = fault["msg"].replace("Input should be", "must be")
+            lines.append(f"{where}: {key} {allowed}, got {fault['input']!r} ({about})")
+    return "\n".join(lines)
+
+
+def _flatten(table: dict[str, Any], prefix: str = ""):
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if name in SECTIONS or not isinstance(value, dict):
+            yield name, value if isinstance(value, dict) else {}
+        elif any(section.startswith(f"{name}.") for section in SECTIONS):
+            yield from _flatten(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _hint(word: str, known) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    suggestion = f"; did you mean '{near[0]}'?" if near else ""
+    return f"{suggestion} (allowed: {', '.join(known)})"

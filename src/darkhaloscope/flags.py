@@ -1,0 +1,29 @@
+"""One bit a cause. A row with a fatal bit goes to the quarantine table, never to the training set."""
+
+from enum import IntFlag
+
+
+class Flag(IntFlag):
+    """Why a row cannot, or should not without thought, be used."""
+
+    NO_PSF = 1  # a band's PSF FWHM is not finite and positive
+    MISSING_BAND = 2  # a band is constant: no data were taken
+    NAN_PIXELS = 4  # a pixel is NaN or infinite
+    MASKED_CORE = 8  # the survey masked a pixel within 2 arcsec of the host
+    BAD_INVVAR = 16  # inverse variance is negative, not finite, or zero over half the stamp
+    BANK_INDEX = 32  # the template number lies outside the bank
+    OUT_OF_BRICK = 64  # the cutout does not cover the stamp
+    SATURATED = 128  # the survey marks a saturated pixel within 2 arcsec of the host
+    NO_NOISE_MODEL = 256  # number of exposures unknown, so the gain is
+    ASSUMED_PSF = 1 << 16  # PSF taken from the survey's median, not measured here
+    ASSUMED_INVVAR = 1 << 17  # noise measured from the pixels, not given with them
+    ASSUMED_NEXP = 1 << 18  # number of exposures taken from the survey's median
+
+
+ADVISORY = Flag.ASSUMED_PSF | Flag.ASSUMED_INVVAR | Flag.ASSUMED_NEXP
+FATAL = Flag(sum(flag for flag in Flag)) & ~ADVISORY
+
+
+def names(bits: int) -> str:
+    """Causes in words, `NO_PSF|NAN_PIXELS`; empty when no bit is set."""
+    return "|".join(flag.name or "" for flag in Flag if flag & bits)

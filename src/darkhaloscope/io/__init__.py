@@ -1,0 +1,1 @@
+"""Files, and nothing else: banks, tables, run records, and the names they have."""

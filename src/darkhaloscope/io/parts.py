@@ -1,0 +1,79 @@
+"""A folder of parts: one Parquet file each, done when it exists with the right digest.
+
+So a run can be killed anywhere and started again, and two different runs never mix.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darkhaloscope.errors import DhsError
+from darkhaloscope.io.files import read_json, sha256, sweep, write_json
+from darkhaloscope.io.tables import DIGEST_KEY, metadata_of
+from darkhaloscope.keys import digest_of
+
+IDENTITY = "identity.json"
+RECORD = "run.json"
+
+
+@dataclass(frozen=True)
+class PartStore:
+    """A claimed folder; `identity` says what its parts were made from."""
+
+    folder: Path
+    identity: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return digest_of(*(f"{key}={self.identity[key]}" for key in sorted(self.identity)))
+
+    def path(self, part: int) -> Path:
+        return self.folder / f"part-{part:05d}.parquet"
+
+    def is_done(self, part: int) -> bool:
+        return metadata_of(self.path(part)).get(DIGEST_KEY) == self.digest
+
+    def metadata(self) -> dict[str, str]:
+        """What every part carries."""
+        return {DIGEST_KEY: self.digest} | {f"dhs.{k}": str(v) for k, v in self.identity.items()}
+
+
+def claim(folder: Path, identity: dict[str, Any]) -> PartStore:
+    """Take a folder for one run, or go on with the same run.
+
+    Raises DhsError if the folder holds another run's parts, or files that no run made
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DhsError(f"{folder} is a file; name a folder")
+    present = folder / IDENTITY
+    if present.exists():
+        theirs = read_json(present)
+        differing = sorted(k for k in theirs | identity if theirs.get(k) != identity.get(k))
+        if differing:
+            raise DhsError(
+                f"{folder} holds the parts of another run: {', '.join(differing)} differ; "
+                "choose another folder, or remove this one"
+            )
+    elif folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir()):
+        raise DhsError(f"{folder} is not empty and holds no run; choose an empty or new folder")
+    else:
+        write_json(present, identity)
+    sweep(folder)
+    return PartStore(folder, identity)
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """The parts of a store, in order. Raises DhsError if there is none."""
+    found = sorted(folder.glob("part-*.parquet"))
+    if not found:
+        raise DhsError(f"{folder} holds no part-*.parquet; is it the output of an earlier stage?")
+    return found
+
+
+def digest_of_parts(folder: Path) -> str:
+    """One digest for the bytes of all parts, in order."""
+    whole = hashlib.sha256()
+    for path in parts_in(folder):
+        whole.update(f"{path.name} {sha256(path)}\n".encode())
+    return whole.hexdigest()

@@ -1,0 +1,1 @@
+"""Loops over parts: read, call the pure functions, write. No physics."""

@@ -1,0 +1,136 @@
+"""Every column once: name, type, unit, meaning.
+
+The Parquet writers, the gates and ``docs/schema.md`` are built from these lists.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from darkhaloscope.units import BANDS
+
+KINDS = ("lens", "host", "unlensed")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table; no column of any table is ever null."""
+
+    name: str
+    dtype: pa.DataType
+    unit: str
+    meaning: str
+
+
+def _per_band(pattern: str, dtype: pa.DataType, unit: str, meaning: str):
+    return tuple(
+        Column(pattern.format(b=band), dtype, unit, f"{meaning}, {band} band") for band in BANDS
+    )
+
+
+_f8, _i4, _i8, _str, _bin = pa.float64(), pa.int32(), pa.int64(), pa.string(), pa.binary()
+
+HOST = (
+    Column("host_id", _str, "", "name of the host galaxy; unique in a cutout store"),
+    Column("ra_deg", _f8, "deg", "right ascension of the host, ICRS"),
+    Column("dec_deg", _f8, "deg", "declination of the host, ICRS"),
+    Column("brick", _str, "", "Legacy Surveys brick, 'synthetic' on the synthetic sky"),
+    Column("telescope", _str, "", "decam, 90prime-mosaic or synthetic"),
+    Column("split", _str, "", "train, val or test; by sky pixel, so a host is in one only"),
+    Column("pixel_scale_arcsec", _f8, "arcsec", "side of a pixel"),
+    Column("ebv_mag", _f8, "mag", "Milky Way E(B-V), SFD98 scale, applied to added light"),
+    *_per_band("psf_fwhm_{b}_arcsec", _f8, "arcsec", "FWHM of the effective PSF"),
+    *_per_band("nexp_{b}", _i4, "", "exposures in the coadd; sets the gain"),
+    *_per_band("sky_sigma_{b}_nmgy", _f8, "nmgy", "sky noise of one pixel, from the pixels (MAD)"),
+    *_per_band("host_mag_{b}", _f8, "mag", "AB magnitude of the host as seen, NaN if not known"),
+    Column("host_center_x_arcsec", _f8, "arcsec", "host centre from the stamp centre, +x = column"),
+    Column("host_center_y_arcsec", _f8, "arcsec", "host centre from the stamp centre, +y = row"),
+    Column("host_r_e_arcsec", _f8, "arcsec", "half-light radius of the host, NaN if not known"),
+    Column("host_q", _f8, "", "minor/major axis of the host's light"),
+    Column("host_phi_rad", _f8, "rad", "position angle of the host's light from +x"),
+    Column("host_flags", _i8, "bits", "causes for this cutout, see flags.py"),
+)
+
+PIXELS = (
+    Column("size_pix", _i4, "pix", "side of the square images"),
+    Column("image", _bin, "nmgy", "float32 little-endian (band, y, x)"),
+    Column("invvar", _bin, "nmgy^-2", "inverse variance, float32 little-endian (band, y, x)"),
+    Column("maskbits", _bin, "bits", "Legacy Surveys maskbits, int32 little-endian (y, x)"),
+)
+
+CUTOUTS = (*HOST, *PIXELS)
+
+SCENE = (
+    Column("task_id", _str, "", "pair_id-kind; the key of every random number of the row"),
+    Column("pair_id", _str, "", "host_id-replicate; ties the rows on one host with one source"),
+    Column("kind", _str, "", "lens, host (nothing added) or unlensed (the source, not lensed)"),
+    Column("label", _i4, "", "1 for kind lens, else 0"),
+    Column("part", _i4, "", "which file of the stamp set holds the row"),
+    Column(
+        "theta_E_arcsec", _f8, "arcsec", "Einstein radius; critical curve encloses pi theta_E^2"
+    ),
+    Column("lens_q", _f8, "", "minor/major axis of the mass"),
+    Column("lens_phi_rad", _f8, "rad", "position angle of the mass from +x"),
+    Column("lens_center_x_arcsec", _f8, "arcsec", "mass centre from the stamp centre"),
+    Column("lens_center_y_arcsec", _f8, "arcsec", "mass centre from the stamp centre"),
+    Column("gamma1", _f8, "", "external shear"),
+    Column("gamma2", _f8, "", "external shear"),
+    Column("template_index", _i4, "", "row of the source bank"),
+    Column("template_id", _str, "", "name of the template in its catalogue"),
+    Column("z_source", _f8, "", "redshift given to the source; sets its colours"),
+    Column("source_x_arcsec", _f8, "arcsec", "source (unlensed: image) from the mass centre"),
+    Column("source_y_arcsec", _f8, "arcsec", "source (unlensed: image) from the mass centre"),
+    Column("source_phi_rad", _f8, "rad", "rotation of the template"),
+    Column("source_hlr_arcsec", _f8, "arcsec", "half-light radius of the source before lensing"),
+    Column("source_mag_r", _f8, "mag", "AB, before magnification and Milky Way reddening"),
+    Column("source_g_minus_r", _f8, "mag", "colour before Milky Way reddening"),
+    Column("source_r_minus_z", _f8, "mag", "colour before Milky Way reddening"),
+    *_per_band(
+        "source_flux_{b}_nmgy", _f8, "nmgy", "observed flux of the source without magnification"
+    ),
+    Column("magnification", _f8, "", "lensed over unlensed flux of the pair's source"),
+)
+
+PLAN = (HOST[0], HOST[5], *SCENE)
+
+RENDERED = (
+    Column("psf_model", _str, "", "moffat or gaussian"),
+    Column("moffat_beta", _f8, "", "wing slope of the Moffat PSF"),
+    Column("psf_includes_pixel", pa.bool_(), "", "the PSF already holds the pixel response"),
+    Column("supersampling", _i4, "", "rays per pixel and axis"),
+    *_per_band("electrons_per_nmgy_{b}", _f8, "e-/nmgy", "gain of the coadd"),
+    *_per_band("arc_flux_{b}_nmgy", _f8, "nmgy", "noise-free light added inside the stamp"),
+    *_per_band("arc_snr_{b}", _f8, "", "matched S/N of the added light, sqrt(sum f^2 invvar)"),
+    Column("arc_snr", _f8, "", "matched S/N of the added light, all bands"),
+    Column("flux_inside", _f8, "", "expected flux that fell inside the stamp, r band; 1 if none"),
+    Column("flags", _i8, "bits", "causes for this row, see flags.py"),
+    Column("cause", _str, "", "the flags in words"),
+)
+
+STAMPS = (*HOST, *SCENE, *RENDERED, PIXELS[0], PIXELS[1])
+QUARANTINE = tuple(column for column in STAMPS if column.name not in {"image"})
+
+TABLES = {"cutouts": CUTOUTS, "plan": PLAN, "stamps": STAMPS, "quarantine": QUARANTINE}
+
+
+def arrow_schema(columns: tuple[Column, ...], metadata: dict[str, str] | None = None) -> pa.Schema:
+    """The Parquet schema of a table; units and meanings travel in the field metadata."""
+    fields = [
+        pa.field(c.name, c.dtype, False, {"unit": c.unit, "meaning": c.meaning}) for c in columns
+    ]
+    return pa.schema(fields, metadata=metadata)
+
+
+def band_columns(pattern: str) -> list[str]:
+    """Column names of one quantity in band order: ``band_columns("nexp_{b}")``."""
+    return [pattern.format(b=band) for band in BANDS]
+
+
+def markdown() -> str:
+    """``docs/schema.md``."""
+    lines = ["# Schema", "", "Generated by `make docs` from `schema.py`; do not edit.", ""]
+    for table, columns in TABLES.items():
+        lines += [f"## {table}", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{c.name}` | {c.dtype} | {c.unit} | {c.meaning} |" for c in columns]
+        lines.append("")
+    return "\n".join(lines)

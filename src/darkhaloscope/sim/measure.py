@@ -1,0 +1,73 @@
+"""What a cutout tells of its host: place, brightness, shape; moments within a small aperture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from darkhaloscope.units import mag_from_flux, stamp_center
+
+APERTURE_ARCSEC = 2.0
+_SEARCH_ARCSEC = 1.0
+
+
+@dataclass(frozen=True)
+class HostShape:
+    """Measured on the r image; mags g r z in the aperture, no aperture correction."""
+
+    center_x: float  # arcsec from the stamp's centre
+    center_y: float
+    q: float
+    phi: float  # rad
+    r_e: float  # arcsec, half-light radius in the aperture, seeing included
+    mags: np.ndarray
+
+
+def measure_host(image: np.ndarray, pixel_scale: float) -> HostShape:
+    """Centroid and Gaussian-weighted moments of the galaxy at the centre of a cutout.
+
+    image : (band, y, x) g r z, nmgy; NaN counts as 0
+    The axis ratio is that of the light as seen, rounder than the galaxy by its seeing.
+    """
+    image = np.nan_to_num(image.astype(float))
+    image = image - np.median(image, axis=(-2, -1), keepdims=True)
+    n = image.shape[-1]
+    y, x = (np.indices((n, n)) - stamp_center(n)) * pixel_scale
+    red = image[1]
+    x0, y0 = _centroid(red, x, y)
+    radius = np.hypot(x - x0, y - y0)
+    weight = np.clip(red, 0, None) * np.exp(-(radius**2) / 2) * (radius < APERTURE_ARCSEC)
+    xx, yy, xy = (
+        (weight * m).sum() / max(weight.sum(), 1e-12)
+        for m in ((x - x0) ** 2, (y - y0) ** 2, (x - x0) * (y - y0))
+    )
+    spread = np.hypot(xx - yy, 2 * xy)
+    minor, major = max(xx + yy - spread, 0.0), xx + yy + spread
+    return HostShape(
+        center_x=x0,
+        center_y=y0,
+        q=float(np.clip(np.sqrt(minor / major), 0.3, 1.0)) if major > 0 else 1.0,
+        phi=float(0.5 * np.arctan2(2 * xy, xx - yy)),
+        r_e=_half_light(red, radius),
+        mags=mag_from_flux(image[:, radius < APERTURE_ARCSEC].sum(axis=1)),
+    )
+
+
+def _centroid(red, x, y) -> tuple[float, float]:
+    """Centre of the light within an arcsec of the brightest pixel near the stamp's centre."""
+    near = np.hypot(x, y) < _SEARCH_ARCSEC
+    peak = np.argmax(np.where(near, red, -np.inf))
+    px, py = x.ravel()[peak], y.ravel()[peak]
+    weight = np.clip(red, 0, None) * (np.hypot(x - px, y - py) < _SEARCH_ARCSEC)
+    total = weight.sum()
+    if not total > 0:
+        return 0.0, 0.0
+    return float((weight * x).sum() / total), float((weight * y).sum() / total)
+
+
+def _half_light(red, radius) -> float:
+    inside = radius < APERTURE_ARCSEC
+    order = np.argsort(radius[inside])
+    growth = np.cumsum(red[inside][order])
+    if not growth[-1] > 0:
+        return float("nan")
+    return float(radius[inside][order][np.searchsorted(growth, growth[-1] / 2)])

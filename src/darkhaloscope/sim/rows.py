@@ -1,0 +1,45 @@
+"""A table row as a scene: the one place where columns become physics."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from darkhaloscope.schema import band_columns
+from darkhaloscope.sim.render import Scenes, stack
+
+Columns = Mapping[str, np.ndarray]
+
+
+def scenes_of(
+    columns: Columns, template: np.ndarray, template_hlr: np.ndarray, pixel_scale: float
+) -> Scenes:
+    """Scenes of the rows of kind lens or unlensed.
+
+    columns : schema.SCENE and the PSF columns, one value a row
+    template : each row's template number in the stack that will be rendered from
+    template_hlr : arcsec, of that template at its own pixel_scale (arcsec)
+
+    An `unlensed` row shows the same source with the lens's total flux and no deflection, so that
+    only the shape of the added light tells the two apart.
+    """
+    lensed = columns["kind"] == "lens"
+    gain = np.where(lensed, 1.0, columns["magnification"])
+    flux = np.stack([columns[name] for name in band_columns("source_flux_{b}_nmgy")], axis=1)
+    fwhm = np.stack([columns[name] for name in band_columns("psf_fwhm_{b}_arcsec")], axis=1)
+    return Scenes(
+        theta_E=stack(columns["theta_E_arcsec"] * lensed),
+        q=stack(columns["lens_q"]),
+        phi=stack(columns["lens_phi_rad"]),
+        gamma1=stack(columns["gamma1"] * lensed),
+        gamma2=stack(columns["gamma2"] * lensed),
+        center_x=stack(columns["lens_center_x_arcsec"]),
+        center_y=stack(columns["lens_center_y_arcsec"]),
+        source_x=stack(columns["source_x_arcsec"]),
+        source_y=stack(columns["source_y_arcsec"]),
+        source_phi=stack(columns["source_phi_rad"]),
+        source_scale=stack(pixel_scale * columns["source_hlr_arcsec"] / template_hlr),
+        template=torch.as_tensor(np.asarray(template, np.int64)),
+        flux=stack(flux * gain[:, None]),
+        psf_fwhm=stack(fwhm),
+    )

@@ -1,0 +1,1 @@
+"""Formats and places of the survey and of HST: files in, plain values out."""
