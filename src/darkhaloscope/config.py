@@ -87,7 +87,7 @@ class BankHybrid(Bank):
     """`dhs bank hybrid`: Sersic discs with star-forming clumps, no download needed."""
 
     n_sources: Annotated[int, _setting("templates to make", ge=1)] = 400
-    hlr_median_arcsec: Annotated[float, _setting("median half-light radius", gt=0.05, lt=1)] = 0.30
+    hlr_median_arcsec: Annotated[float, _setting("median half-light radius", gt=0.05, lt=1)] = 0.36
     hlr_scatter: Annotated[float, _setting("scatter of ln(radius)", ge=0, le=1)] = 0.35
     clump_count_mean: Annotated[float, _setting("mean number of clumps (Poisson)", ge=0)] = 7.0
     clump_flux_fraction_max: Annotated[
@@ -159,17 +159,17 @@ class Plan(Stage):
     source_mag_r_scatter: Annotated[float, _setting("its scatter, mag", ge=0)] = 1.0
     size_factor_median: Annotated[
         float, _setting("source size over template size: farther, fainter, smaller", gt=0)
-    ] = 0.7
-    size_factor_scatter: Annotated[float, _setting("scatter of ln(size factor)", ge=0)] = 0.25
+    ] = 0.75
+    size_factor_scatter: Annotated[float, _setting("scatter of ln(size factor)", ge=0)] = 0.35
     max_offset: Annotated[
         float, _setting("sources lie area-uniform within this times theta_E", gt=0, le=2)
-    ] = 0.8
+    ] = 0.65
     min_magnification: Annotated[float, _setting("lowest total magnification", ge=1)] = 3.0
     arc_mag_r_min: Annotated[float, _setting("brightest total arc, r AB mag")] = 20.0
     arc_mag_r_max: Annotated[float, _setting("faintest total arc, r AB mag")] = 23.0
     min_arc_minus_host_mag: Annotated[
         float, _setting("brightest arc relative to its host, r mag; negative outshines it")
-    ] = -0.5
+    ] = 0.0
     colour_model: Annotated[
         Literal["spectroscopic", "offsets"],
         _setting("source colours by redshift from spectroscopic galaxies, or the plan's offsets"),
@@ -182,9 +182,8 @@ class Plan(Stage):
             ("arc_mag_r_min", "arc_mag_r_max"),
         ):
             if getattr(self, low) >= getattr(self, high):
-                raise ValueError(
-                    f"{low} must be below {high}, got {getattr(self, low)} and {getattr(self, high)}"
-                )
+                came = f"{getattr(self, low)} and {getattr(self, high)}"
+                raise ValueError(f"{low} must be below {high}, got {came}")
         return self
 
 
@@ -196,7 +195,9 @@ class Inject(Stage):
     psf_includes_pixel: Annotated[
         bool, _setting("PSF FWHMs are of effective PSFs, as the survey's are")
     ] = True
-    supersampling: Annotated[Literal[2, 4, 6, 8], _setting("rays per pixel and axis")] = 4
+    supersampling: Annotated[
+        int, _setting("rays per pixel and axis, even", ge=2, le=16, multiple_of=2)
+    ] = 4
     photon_noise: Annotated[bool, _setting("Poisson noise of the added light")] = True
 
 
@@ -204,17 +205,7 @@ class Validate(Stage):
     """`dhs validate`: how many rows the slower looks take."""
 
     replay_rows: Annotated[int, _setting("rows rendered again from their columns", ge=1)] = 60
-    sheet_pairs: Annotated[int, _setting("pairs shown in a contact sheet", ge=1, le=200)] = 24
-
-
-class Demo(Stage):
-    """`dhs demo`: the whole flow on the embedded sky and bank."""
-
-    cutouts: CutoutsSynthetic = CutoutsSynthetic()
-    bank: BankHybrid = BankHybrid()
-    plan: Plan = Plan(rows_per_part=180)
-    inject: Inject = Inject()
-    validate_: Annotated[Validate, Field(alias="validate")] = Validate()
+    sheet_pairs: Annotated[int, _setting("pairs shown in a contact sheet", ge=1, le=60)] = 12
 
 
 SECTIONS: dict[str, type[Stage]] = {
@@ -261,7 +252,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         if fault["type"] == "extra_forbidden":
             lines.append(f"{where}: unknown key '{key}'{_hint(key, model.model_fields)}")
         elif fault["type"] == "value_error":
-            lines.append(f"{where}: {fault['ctx']['error']}")
+            lines.append(f"{where}: {fault.get('ctx', {}).get('error')}")
         else:
             about = model.model_fields[str(fault["loc"][0])].description if fault["loc"] else ""
             allowed = fault["msg"].replace("Input should be", "must be")

@@ -1,4 +1,4 @@
-"""One bit a cause. A row with a fatal bit goes to the quarantine table, never to the training set."""
+"""One bit a cause. A row with a fatal bit goes to quarantine, never to the training set."""
 
 from enum import IntFlag
 

@@ -1,4 +1,4 @@
-"""The source bank: one HDF5 file, uncompressed and contiguous, so that processes share its pages."""
+"""The source bank: one uncompressed, contiguous HDF5 file, so that processes share its pages."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Bank:
     pixel_scale: float  # arcsec
     psf_fwhm: float  # arcsec, left in the templates
     columns: Mapping[str, np.ndarray]
-    config: dict
+    identity: dict  # what it was made from
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,9 +55,11 @@ def write_bank(
     *,
     pixel_scale: float,
     psf_fwhm: float,
-    config: str,
+    identity: Mapping[str, str],
 ) -> None:
-    """Write a bank; the file appears whole or not at all. Lengths in arcsec, `config` JSON.
+    """Write a bank; the file appears whole or not at all.
+
+    pixel_scale, psf_fwhm : arcsec; identity : what the bank was made from
 
     Raises ValueError if a template has no flux, or columns are not those of COLUMNS
     """
@@ -68,7 +70,7 @@ def write_bank(
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file.attrs["src_pixscale_arcsec"] = pixel_scale
         file.attrs["intrinsic_psf_fwhm_arcsec"] = psf_fwhm
-        file.attrs["config"] = config
+        file.attrs["identity"] = json.dumps(dict(identity), sort_keys=True)
         file.create_dataset("images", data=np.ascontiguousarray(images, "<f4"))
         for name, values in columns.items():
             data = [str(v) for v in values] if name in _TEXT else np.asarray(values, "<f8")
@@ -95,7 +97,7 @@ def read_bank(path: Path) -> Bank:
                 pixel_scale=float(file.attrs["src_pixscale_arcsec"]),
                 psf_fwhm=float(file.attrs["intrinsic_psf_fwhm_arcsec"]),
                 columns={name: _column(file[name]) for name in COLUMNS},
-                config=json.loads(file.attrs["config"]),
+                identity=json.loads(file.attrs["identity"]),
             )
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise DhsError(f"bank {path} is damaged or no HDF5: {error}; make it again") from error

@@ -1,6 +1,7 @@
 """Whole files only: everything is written under a temporary name and renamed."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -26,11 +27,17 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise DhsError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another place, "
+            f"cannot write {path}: {_reason(error)}; free space or choose another place, "
             "then run the same command again: files already whole are kept"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words; libraries wrap them in paragraphs and drop the number."""
+    words = os.strerror(errno.ENOSPC)
+    return words if words in str(error) else error.strerror or str(error)
 
 
 def sweep(folder: Path) -> None:

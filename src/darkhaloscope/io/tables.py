@@ -17,7 +17,7 @@ DIGEST_KEY = "dhs.digest"
 
 def write_table(
     path: Path,
-    rows: Sequence[Mapping] | Mapping[str, Sequence],
+    rows: Sequence[Mapping] | Mapping[str, Sequence | np.ndarray],
     columns: tuple[Column, ...],
     metadata: Mapping[str, str],
 ) -> None:

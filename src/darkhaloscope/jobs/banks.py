@@ -9,7 +9,8 @@ import numpy as np
 
 from darkhaloscope.config import BankCosmos, BankHybrid
 from darkhaloscope.errors import DhsError
-from darkhaloscope.io.bank import COLUMNS, write_bank
+from darkhaloscope.io.bank import COLUMNS, read_bank, write_bank
+from darkhaloscope.io.files import sha256
 from darkhaloscope.jobs.progress import console, progress
 from darkhaloscope.keys import balanced_split, generator
 from darkhaloscope.sim.light import clumpiness, half_light_radius, hybrid_template
@@ -29,7 +30,7 @@ class _Rows:
         for name, value in values.items():
             self.columns[name].append(value)
 
-    def write(self, out: Path, cfg: BankCosmos | BankHybrid) -> None:
+    def write(self, out: Path, cfg: BankCosmos | BankHybrid, identity: dict) -> None:
         self.columns["split"] = balanced_split(
             self.columns["template_id"], cfg.split_fractions, f"bank-{cfg.seed}"
         )
@@ -39,12 +40,15 @@ class _Rows:
             self.columns,
             pixel_scale=cfg.src_pixscale_arcsec,
             psf_fwhm=cfg.intrinsic_psf_fwhm_arcsec,
-            config=cfg.as_json(),
+            identity=identity,
         )
 
 
 def bank_hybrid(out: Path, cfg: BankHybrid) -> None:
-    """Write a bank of Sersic discs with clumps."""
+    """Write a bank of Sersic discs with clumps; the same bank, if it is there, is kept."""
+    identity = {"stage": "bank hybrid", "config": cfg.as_json()}
+    if _is_there(out, identity):
+        return
     rows = _Rows()
     with progress("bank", cfg.n_sources, "templates") as advance:
         for index in range(cfg.n_sources):
@@ -70,7 +74,7 @@ def bank_hybrid(out: Path, cfg: BankHybrid) -> None:
                 clump_fraction=fraction,
             )
             advance(1)
-    rows.write(out, cfg)
+    rows.write(out, cfg, identity)
     _summary(out, rows)
 
 
@@ -85,6 +89,13 @@ def bank_cosmos(out: Path, cosmos_dir: Path, cfg: BankCosmos) -> Counter:
         pixel_scale=cfg.src_pixscale_arcsec,
         psf_fwhm=cfg.intrinsic_psf_fwhm_arcsec,
     )
+    identity = {
+        "stage": "bank cosmos",
+        "config": cfg.as_json(),
+        "catalogue": sha256(galaxies.path),
+    }
+    if _is_there(out, identity):
+        return Counter()
     rows, rejected = _Rows(), Counter()
     order = generator("bank", str(cfg.seed), "cosmos-order").permutation(len(galaxies))
     with progress("bank", len(galaxies), "galaxies") as advance:
@@ -100,7 +111,7 @@ def bank_cosmos(out: Path, cosmos_dir: Path, cfg: BankCosmos) -> Counter:
             f"{len(rows.images)} of {len(galaxies)} galaxies survive the cuts, "
             f"{max(cfg.n_sources, 1)} were asked for; lower --n-sources or widen the cuts"
         )
-    rows.write(out, cfg)
+    rows.write(out, cfg, identity)
     _summary(out, rows)
     return rejected
 
@@ -143,6 +154,16 @@ def _unfit(template: Template, cfg: BankCosmos) -> str:
     if template.border_fraction > 0.01:
         return "more than 1% of the flux at the stamp's border"
     return ""
+
+
+def _is_there(out: Path, identity: dict) -> bool:
+    """Whether this very bank exists. Raises DhsError if another one, or something else, does."""
+    if not out.exists():
+        return False
+    if read_bank(out).identity != identity:
+        raise DhsError(f"{out} exists and is another bank; remove it or choose another name")
+    console.print(f"bank {out}: already there")
+    return True
 
 
 def _summary(out: Path, rows: _Rows) -> None:

@@ -230,6 +230,7 @@ def _rendering_columns(rows: Columns, task: PartTask) -> Columns:
         "moffat_beta": np.full(n, task.cfg.moffat_beta),
         "psf_includes_pixel": np.full(n, task.cfg.psf_includes_pixel),
         "supersampling": np.full(n, task.cfg.supersampling, np.int32),
+        "photon_noise": np.full(n, task.cfg.photon_noise),
     }
     gains = {
         f"electrons_per_nmgy_{band}": rows[f"nexp_{band}"] * ELECTRONS_PER_NMGY_PER_EXPOSURE

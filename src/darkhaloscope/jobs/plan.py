@@ -150,11 +150,10 @@ def _draw_pairs(start, chosen, hosts, bank, cfg, advance) -> dict[str, np.ndarra
         kept = drawn.pop("kept")
         for name, values in drawn.items():
             result.setdefault(name, np.full(len(chosen), math.nan))[waiting[kept]] = values[kept]
-        advance(int(kept.sum()))
         waiting = waiting[~kept]
         if not len(waiting):
             break
-    advance(len(waiting))
+    advance(len(chosen))
     found = np.setdiff1d(np.arange(len(chosen)), waiting)
     words = {
         "host_id": host["host_id"],

@@ -16,9 +16,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def available_processes() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def count(asked: int | None) -> int:
+    """Processes to use: as asked, or the cores this process may run on.
+
+    Raises DhsError if fewer than one is asked for
+    """
+    if asked is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if asked < 1:
+        raise DhsError(f"--processes must be at least 1, got {asked}")
+    return asked
 
 
 def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator[R]:

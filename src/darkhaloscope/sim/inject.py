@@ -33,9 +33,8 @@ def inject(
     for stamp, arc, gain, rng in zip(stamps, arcs, gains, rngs, strict=True):
         if arc.any():
             light = arc.astype(np.float64)
-            if photon_noise:
-                light = light + poisson_residual(light, gain[:, None, None], rng)
-            stamp += light.astype(np.float32)
+            noise = poisson_residual(light, gain[:, None, None], rng) if photon_noise else 0.0
+            stamp[:] += (light + noise).astype(np.float32)
     return stamps
 
 
@@ -46,8 +45,9 @@ def poisson_residual(light, gain, rng) -> np.ndarray:
 
 
 def matched_snr(light: np.ndarray, invvar: np.ndarray) -> np.ndarray:
-    """S/N per band of light known in shape, sqrt(sum f**2 invvar); (row, band, y, x) to (row, band).
+    """S/N per band of light of known shape, sqrt(sum f**2 invvar).
 
+    light, invvar : (row, band, y, x), nmgy and nmgy**-2; returns (row, band)
     This is the S/N of the best linear filter for white noise, the field's detection S/N.
     """
     return np.sqrt((light.astype(np.float64) ** 2 * np.clip(invvar, 0, None)).sum((-2, -1)))

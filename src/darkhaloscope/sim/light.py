@@ -55,7 +55,7 @@ def clumpiness(image: np.ndarray) -> float:
 
 
 def taper(size: int, width: float = 0.15) -> np.ndarray:
-    """A round window, 1 inside and 0 from the edge on, cosine over the last `width` of the radius."""
+    """A round window: 1 inside, 0 from the edge on, cosine over the last `width` of the radius."""
     y, x = np.indices((size, size)) - stamp_center(size)
     edge = (1 - np.hypot(x, y) / (size / 2)) / width
     return 0.5 - 0.5 * np.cos(np.pi * np.clip(edge, 0, 1))

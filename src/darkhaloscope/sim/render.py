@@ -1,8 +1,9 @@
-"""Lensed images: rays from every sample of a stamp to the source, then the PSF, all bands at once."""
+"""Lensed images: rays from every sample to the source, then the PSF, all bands at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -125,6 +126,6 @@ def _sample(templates: Tensor, index: Tensor, u: Tensor, v: Tensor) -> Tensor:
     return grid_sample(templates[index][:, None], where, align_corners=False)[:, 0]
 
 
-def stack(values: Sequence[float], dtype: torch.dtype = torch.float64) -> Tensor:
+def stack(values: Sequence[float] | np.ndarray, dtype: torch.dtype = torch.float64) -> Tensor:
     """Plain numbers as a tensor; the sampling decides the working precision, not the columns."""
     return torch.as_tensor(values, dtype=dtype)

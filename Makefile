@@ -1,0 +1,55 @@
+# Two commands do everything from a fresh clone with Python >= 3.11: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= demo
+# An extra index where pip finds a CPU build of torch, if your usual one has none.
+TORCH_INDEX ?=
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format bench docs lock clean
+
+demo: $(VENV)/.core
+	$(BIN)/dhs demo --out $(OUT)
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -n auto $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/python docs/make.py --check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev
+	$(BIN)/python bench/renderer.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/make.py
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "DarkHaloScope needs Python >= 3.11; $(PYTHON) is older. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/python pyproject.toml requirements.lock
+	@echo "Installing what the demo needs (about a minute) ..."
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@echo "Installing what tests and checks need ..."
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# Resolve once, by hand, when dependencies change; torch stays pinned so that no newer build comes in.
+lock: $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --upgrade torch==2.13.0 --editable '.[dev]'
+	$(VENV)/bin/python -m pip freeze --exclude-editable --exclude pip > requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,228 @@
+"""`dhs`: one verb a stage. Parse, call, print.
+
+Exit codes: 0 done, 1 a gate fails, 2 cannot be done as asked, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.config import Dict
+from cyclopts.exceptions import CycloptsError
+from pydantic import ValidationError
+from rich.markup import escape
+
+from darkhaloscope import __version__
+from darkhaloscope.config import (
+    SECTIONS,
+    BankCosmos,
+    BankHybrid,
+    CutoutsNpz,
+    CutoutsSynthetic,
+    Inject,
+    Plan,
+    Validate,
+    explain,
+    read_toml,
+)
+from darkhaloscope.errors import DhsError
+
+app = App(
+    name="dhs",
+    version=__version__,
+    help="Training sets for finding strong gravitational lenses in the DESI Legacy Surveys.",
+)
+bank_app = App(name="bank", help="Source banks: galaxies to put behind lenses.")
+cutouts_app = App(name="cutouts", help="Cutouts: the galaxies that become lenses.")
+app.command(bank_app)
+app.command(cutouts_app)
+
+_Flat = Parameter(name="*")
+_Config = Annotated[Path | None, Parameter(help="TOML file of settings; flags override it")]
+_Processes = Annotated[int | None, Parameter(help="worker processes; default all cores")]
+_OutBank = Annotated[Path, Parameter(name=["--out-h5"], help="bank file to write")]
+_Bank = Annotated[Path, Parameter(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
+_Cutouts = Annotated[Path, Parameter(name=["--cutouts"], help="cutout store (folder)")]
+
+
+@bank_app.command(name="cosmos")
+def bank_cosmos(
+    *,
+    cosmos_dir: Annotated[Path, Parameter(help="folder that galsim_download_cosmos made")],
+    out: _OutBank,
+    config: _Config = None,
+    cfg: Annotated[BankCosmos, _Flat] = BankCosmos(),
+) -> None:
+    """Make a bank of real HST galaxies from a GalSim RealGalaxyCatalog."""
+    from darkhaloscope.jobs import banks
+
+    banks.bank_cosmos(out, cosmos_dir, cfg)
+
+
+@bank_app.command(name="hybrid")
+def bank_hybrid(
+    *,
+    out: _OutBank,
+    config: _Config = None,
+    cfg: Annotated[BankHybrid, _Flat] = BankHybrid(),
+) -> None:
+    """Make a bank of Sersic galaxies with clumps; needs no download."""
+    from darkhaloscope.jobs import banks
+
+    banks.bank_hybrid(out, cfg)
+
+
+@cutouts_app.command(name="synthetic")
+def cutouts_synthetic(
+    *,
+    out: Path,
+    processes: _Processes = None,
+    config: _Config = None,
+    cfg: Annotated[CutoutsSynthetic, _Flat] = CutoutsSynthetic(),
+) -> None:
+    """Make luminous galaxies on a synthetic sky with the survey's seeing, depth and noise."""
+    from darkhaloscope.jobs import cutouts, pool
+
+    cutouts.cutouts_synthetic(out, cfg, pool.count(processes))
+
+
+@cutouts_app.command(name="npz")
+def cutouts_npz(
+    source: Path,
+    *,
+    out: Path,
+    config: _Config = None,
+    cfg: Annotated[CutoutsNpz, _Flat] = CutoutsNpz(),
+) -> None:
+    """Import saved cutouts: a folder of .npz files with `cutout` (y, x, band) g r z in nmgy."""
+    from darkhaloscope.jobs import cutouts
+
+    cutouts.cutouts_npz(out, source, cfg)
+
+
+@app.command
+def plan(
+    *,
+    cutouts: _Cutouts,
+    bank: _Bank,
+    out: Annotated[Path, Parameter(help="plan to write, .parquet")],
+    config: _Config = None,
+    cfg: Annotated[Plan, _Flat] = Plan(),
+) -> None:
+    """Choose a source for every host and freeze every random number: one row a stamp."""
+    from darkhaloscope.jobs import plan as job
+
+    job.plan(out, cutouts, bank, cfg)
+
+
+@app.command
+def inject(
+    *,
+    plan: Annotated[Path, Parameter(help="plan made by `dhs plan`")],
+    cutouts: _Cutouts,
+    bank: _Bank,
+    out: Annotated[Path, Parameter(help="folder of the stamp set")],
+    processes: _Processes = None,
+    config: _Config = None,
+    cfg: Annotated[Inject, _Flat] = Inject(),
+) -> None:
+    """Render the plan's sources and add them to their hosts. Can be killed and started again."""
+    from darkhaloscope.jobs import inject as job
+    from darkhaloscope.jobs import pool
+
+    job.inject_all(out, plan, cutouts, bank, cfg, pool.count(processes))
+
+
+@app.command
+def validate(
+    stamps: Path,
+    *,
+    bank: Annotated[
+        Path | None, Parameter(name=["--bank", "--cosmos-bank-h5"], help="its bank, for replay")
+    ] = None,
+    out: Annotated[Path | None, Parameter(help="folder of the report; default: the set's")] = None,
+    config: _Config = None,
+    cfg: Annotated[Validate, _Flat] = Validate(),
+) -> int:
+    """Judge a stamp set: findings as JSON, an HTML report, exit code 1 if a gate fails."""
+    from darkhaloscope.jobs import validate as job
+
+    return 0 if job.validate(stamps, out or stamps, bank, cfg) else 1
+
+
+@app.command
+def demo(
+    *,
+    out: Path = Path("demo"),
+    processes: _Processes = None,
+    config: _Config = None,
+) -> int:
+    """Run the whole flow on the embedded sky and bank, and name the report to open."""
+    from darkhaloscope.jobs import demo as job
+    from darkhaloscope.jobs import pool
+
+    sections = read_toml(config) if config else {}
+    return 0 if job.demo(out, sections, pool.count(processes)) else 1
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Entry point: every expected fault becomes one sentence on stderr and an exit code."""
+    sys.exit(run(list(sys.argv[1:] if tokens is None else tokens)))
+
+
+def run(tokens: list[str]) -> int:
+    """One command line's exit code."""
+    try:
+        app.config = _toml_defaults(tokens)
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        return code if isinstance(code, int) else 0
+    except CycloptsError as error:
+        return _complain(_usage(error))
+    except DhsError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        _complain("interrupted; finished parts are kept, run the same command to go on")
+        return 130
+
+
+def _toml_defaults(tokens: list[str]) -> Dict | None:
+    """The sections of --config's file, as defaults of their commands' flags."""
+    path = next(
+        (
+            value.partition("=")[2] if "=" in value else [*tokens, ""][i + 1]
+            for i, value in enumerate(tokens)
+            if value.split("=")[0] == "--config"
+        ),
+        None,
+    )
+    if not path:
+        return None
+    tree: dict = {}
+    for section, settings in read_toml(Path(path)).items():
+        branch = tree
+        for word in section.split("."):
+            branch = branch.setdefault(word, {})
+        branch |= {key.lower().replace("_", "-"): value for key, value in settings.items()}
+    return Dict(tree, source=path)
+
+
+def _usage(error: CycloptsError) -> str:
+    cause = error.__cause__
+    model = getattr(getattr(error, "argument", None), "hint", None)
+    section = next((name for name, stage in SECTIONS.items() if stage is model), None)
+    if isinstance(cause, ValidationError) and section:
+        return explain(cause, SECTIONS[section], f"dhs {section.replace('.', ' ')}")
+    return f"{error}\nSee `dhs --help`."
+
+
+def _complain(message: str) -> int:
+    from darkhaloscope.jobs.progress import console
+
+    console.print(f"[bold red]dhs: cannot do this.[/] {escape(message)}", soft_wrap=True)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

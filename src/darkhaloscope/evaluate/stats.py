@@ -1,0 +1,57 @@
+"""Rates and ranks with their intervals and their n."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest, norm, rankdata
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its 95% interval, and how many objects it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def rate(k: int, n: int) -> Estimate:
+    """k of n with its Wilson 95% interval. Raises ValueError for n < 1 or k outside [0, n]."""
+    if n < 1 or not 0 <= k <= n:
+        raise ValueError(f"a rate needs 0 <= k <= n and n >= 1, got k = {k}, n = {n}")
+    interval = binomtest(k, n).proportion_ci(method="wilson")
+    return Estimate(k / n, float(interval.low), float(interval.high), n)
+
+
+def auc(positive: np.ndarray, negative: np.ndarray) -> Estimate:
+    """P(positive > negative), ties counting half, with DeLong's 95% interval.
+
+    The interval treats the two samples as independent; for samples paired on one host it is wider
+    than needed. n is that of the smaller sample.
+    Raises ValueError for fewer than two values a side, or NaN
+    Source: DeLong, DeLong & Clarke-Pearson (1988), by ranks as in Sun & Xu (2014)
+    """
+    m, n = len(positive), len(negative)
+    if min(m, n) < 2:
+        raise ValueError(f"an AUC needs two values a side, got {m} and {n}")
+    both = np.concatenate([positive, negative])
+    if np.isnan(both).any():
+        raise ValueError("an AUC cannot rank NaN")
+    ranks = rankdata(both)
+    above = (ranks[:m] - rankdata(positive)) / n  # share of negatives below each positive
+    below = 1 - (ranks[m:] - rankdata(negative)) / m  # share of positives above each negative
+    value = float(above.mean())
+    spread = math.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n) * norm.ppf(0.975)
+    return Estimate(value, max(0.0, value - spread), min(1.0, value + spread), min(m, n))
+
+
+def quantiles(values: np.ndarray, at=(5, 16, 50, 84, 95)) -> list[float]:
+    """Percentiles of the finite values; NaN where there is none."""
+    finite = np.asarray(values, float)
+    finite = finite[np.isfinite(finite)]
+    return np.percentile(finite, at).tolist() if finite.size else [math.nan] * len(at)

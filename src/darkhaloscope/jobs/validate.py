@@ -1,0 +1,199 @@
+"""`dhs validate`: the data are judged, not the exit code of the job that made them."""
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from darkhaloscope.config import Validate
+from darkhaloscope.errors import DhsError
+from darkhaloscope.evaluate.findings import Finding, Level
+from darkhaloscope.evaluate.gates import judge
+from darkhaloscope.evaluate.stats import quantiles
+from darkhaloscope.io.bank import Bank, read_bank
+from darkhaloscope.io.files import read_json, write_json, write_text
+from darkhaloscope.io.parts import RECORD, digest_of_parts
+from darkhaloscope.io.tables import read_table
+from darkhaloscope.jobs.inject import QUARANTINE_DIR, noise_generator, render_rows
+from darkhaloscope.jobs.progress import console
+from darkhaloscope.jobs.stamps import Columns, images_of, read_columns
+from darkhaloscope.report import figures, page, pictures
+from darkhaloscope.schema import KINDS, QUARANTINE, band_columns
+from darkhaloscope.sim.inject import inject
+
+FINDINGS = "findings.json"
+REPORT = "report.html"
+
+
+def validate(stamps: Path, out: Path, bank_path: Path | None, cfg: Validate) -> bool:
+    """Judge a stamp set; write findings.json and report.html; True if no gate fails.
+
+    bank_path : the bank it was made from; without it rows cannot be rendered again
+    Raises DhsError if the set cannot be read, or is not finished
+    """
+    if not (stamps / RECORD).exists():
+        raise DhsError(f"{stamps} holds no finished stamp set (no {RECORD}); finish `dhs inject`")
+    record = read_json(stamps / RECORD)
+    columns = read_columns(stamps)
+    findings = [*whole_set(stamps, record, columns), *judge(columns)]
+    bank = read_bank(bank_path) if bank_path else None
+    findings.append(replay(stamps, columns, bank, record, cfg.replay_rows))
+    findings.sort(key=lambda finding: _ORDER.index(finding.group))
+    write_json(
+        out / FINDINGS, {"digest": record["digest"], "findings": [asdict(f) for f in findings]}
+    )
+    write_text(out / REPORT, report(stamps, columns, findings, record, cfg))
+    failed = [f for f in findings if f.level is Level.FAIL]
+    for finding in failed:
+        console.print(f"  [red]FAIL[/] {finding.gate}: {finding.measured}; limit {finding.limit}")
+    passed = sum(f.level is Level.PASS for f in findings)
+    console.print(f"gates: {passed} pass, {len(failed)} fail; report {out / REPORT}")
+    return not failed
+
+
+_ORDER = ("integrity", "physics", "realism", "balance", "probe")
+
+
+def whole_set(stamps: Path, record: dict, columns: Columns) -> Iterator[Finding]:
+    """Gates on files and counts: what was planned is here or in quarantine, byte for byte."""
+    digest = digest_of_parts(stamps)
+    hosts = len(np.unique(columns["host_id"].astype(str)))
+    yield Finding(
+        "integrity.digest",
+        Level.PASS if digest == record["digest"] else Level.FAIL,
+        digest[:16],
+        record["digest"][:16],
+        hosts,
+        "The files are those that the run wrote.",
+        "A part was changed, lost or added: inject again.",
+    )
+    lost = Counter(_quarantined_kinds(stamps))
+    usable = Counter(columns["kind"].tolist())
+    missing = {k: record["planned"].get(k, 0) - usable[k] - lost[k] for k in KINDS}
+    yield Finding(
+        "integrity.counts",
+        Level.PASS if not any(missing.values()) else Level.FAIL,
+        ", ".join(f"{usable[k]} + {lost[k]} of {record['planned'].get(k, 0)} {k}" for k in KINDS),
+        "usable + quarantined = planned",
+        hosts,
+        "No row is lost or doubled.",
+        "Inject again; finished parts are kept.",
+    )
+    shares = {k: lost[k] / max(record["planned"].get(k, 0), 1) for k in KINDS}
+    yield Finding(
+        "balance.failures",
+        Level.PASS if len(set(shares.values())) == 1 else Level.FAIL,
+        ", ".join(f"{k} {share:.2%}" for k, share in shares.items()),
+        "equal for every kind",
+        hosts,
+        "Rows fail at one rate whatever their kind, so that failing selects nothing.",
+        "Find the cause in the quarantine table; it depends on the kind.",
+    )
+
+
+def _quarantined_kinds(stamps: Path) -> list[str]:
+    found = sorted((stamps / QUARANTINE_DIR).glob("part-*.parquet"))
+    return [kind for p in found for kind in read_table(p, QUARANTINE, ["kind"])["kind"].to_pylist()]
+
+
+def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_rows: int) -> Finding:
+    """Rows rendered again from their own columns equal what was stored."""
+    gate, about = "physics.replay", "A row rendered again from its own columns is what was stored."
+    limit = "0 nmgy difference in every pixel"
+    if bank is None or bank.digest() != record["bank"]:
+        reason = "no bank given" if bank is None else "another bank given"
+        return Finding(gate, Level.SKIP, reason, limit, 0, about, "Give --bank as it was planned.")
+    chosen = _spread(np.flatnonzero(columns["kind"] != "host"), n_rows)
+    wanted = set(columns["task_id"][chosen]) | {
+        f"{pair}-host" for pair in columns["pair_id"][chosen]
+    }
+    images = images_of(stamps, wanted)
+    rows = {name: values[chosen] for name, values in columns.items()}
+    found = [i for i, p in enumerate(rows["pair_id"]) if f"{p}-host" in images]
+    rows = {name: values[found] for name, values in rows.items()}
+    hosts = np.stack([images[f"{pair}-host"] for pair in rows["pair_id"]])
+    again = inject(
+        hosts,
+        render_rows(rows, bank, np.ones(len(found), bool)),
+        np.stack([rows[name] for name in band_columns("electrons_per_nmgy_{b}")], axis=1),
+        [noise_generator(task) for task in rows["task_id"]],
+        photon_noise=bool(rows["photon_noise"][0]),
+    )
+    stored = np.stack([images[task] for task in rows["task_id"]])
+    worst = float(np.abs(again - stored).max())
+    return Finding(
+        gate,
+        Level.PASS if worst == 0 else Level.FAIL,
+        f"largest difference {worst:.3g} nmgy over {len(found)} rows",
+        limit,
+        len(np.unique(rows["host_id"].astype(str))),
+        about,
+        "A column is written but not used, or another version made the set.",
+    )
+
+
+def _spread(indices: np.ndarray, n: int) -> np.ndarray:
+    """About n of them, evenly over the set."""
+    return indices[np.unique(np.linspace(0, len(indices) - 1, n).astype(int))]
+
+
+_SHEETS = (
+    ("The clearest lenses", "best", 0.5, "The highest arc S/N where theta_E exceeds the seeing."),
+    ("The faintest arcs", "worst", 0.5, "The lowest arc S/N of the set: could anyone see them?"),
+    ("A fair sample", "spread", 1.0, "Even steps in arc S/N, from the faintest to the brightest."),
+)
+"""Title, choice, share of `sheet_pairs`, caption."""
+
+
+def report(
+    stamps: Path, columns: Columns, findings: list[Finding], record: dict, cfg: Validate
+) -> str:
+    """The HTML page: verdict, pictures, gates, distributions, provenance."""
+    sheets = []
+    for title, how, share, caption in _SHEETS:
+        among = resolved(columns) if how == "best" else columns
+        chosen = pictures.choose(among, how, max(1, round(share * cfg.sheet_pairs)))
+        images = images_of(stamps, set(pictures.task_ids(columns, chosen)))
+        sheet = pictures.contact_sheet(pictures.pairs_of(columns, images, chosen))
+        sheets.append((title, caption, sheet))
+    return page.page(
+        title="DarkHaloScope stamp set",
+        summary=_summary(columns),
+        findings=findings,
+        sheets=sheets,
+        figures=figures.distributions(columns),
+        provenance={key: _readable(value) for key, value in record.items()},
+    )
+
+
+def _readable(value) -> str:
+    """Settings travel as JSON text; here they are for reading."""
+    with contextlib.suppress(TypeError, ValueError):
+        value = json.loads(value)
+    return value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True)
+
+
+def resolved(columns: Columns) -> Columns:
+    """The rows whose Einstein radius exceeds the seeing; all rows where none does."""
+    resolved = columns["theta_E_arcsec"] > columns["psf_fwhm_r_arcsec"]
+    resolved |= not (resolved & (columns["kind"] == "lens")).any()
+    return {name: values[resolved] for name, values in columns.items()}
+
+
+def _summary(columns: Columns) -> dict[str, str]:
+    """Key figures: what the set holds."""
+    lens = columns["kind"] == "lens"
+    low, middle, high = quantiles(columns["arc_snr"][lens], (5, 50, 95))
+    return {
+        "stamps": f"{len(lens):,}",
+        "of them lenses": f"{lens.sum():,}",
+        "unique hosts": f"{len(np.unique(columns['host_id'].astype(str))):,}",
+        "source templates": f"{len(np.unique(columns['template_id'].astype(str))):,}",
+        "stamp": f"{columns['size_pix'][0]} pix, {columns['pixel_scale_arcsec'][0]} arcsec/pix",
+        "Einstein radius, median": f"{np.median(columns['theta_E_arcsec'][lens]):.2f} arcsec",
+        "arc S/N, 5/50/95%": f"{low:.0f} / {middle:.0f} / {high:.0f}",
+    }

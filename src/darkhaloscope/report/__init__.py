@@ -1,0 +1,1 @@
+"""What a person looks at: pictures, distributions and the page. Arrays in, bytes or text out."""

@@ -1,0 +1,23 @@
+"""What every test shares: one torch thread, repeatable hypothesis, and where real data lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("dhs", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("dhs")
+
+_REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public observations: $DHS_REAL_DATA, else ../shared/data beside the repo."""
+    folder = Path(os.environ.get("DHS_REAL_DATA", _REPO.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set DHS_REAL_DATA to the folder that holds them")
+    return folder

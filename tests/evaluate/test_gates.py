@@ -1,0 +1,143 @@
+"""Every gate sees the fault it exists for, and only the gates that should fire do."""
+
+import numpy as np
+import pytest
+
+from darkhaloscope.evaluate.findings import Level
+from darkhaloscope.evaluate.gates import judge
+from darkhaloscope.jobs.stamps import read_columns
+
+
+@pytest.fixture
+def columns(stamps):
+    return {name: values.copy() for name, values in read_columns(stamps).items()}
+
+
+def _failing(columns) -> set[str]:
+    return {f.gate for f in judge(columns) if f.level is Level.FAIL}
+
+
+def test_a_healthy_set_passes_every_gate(columns):
+    findings = judge(columns)
+    assert not [f for f in findings if f.level is Level.FAIL]
+    assert {f.level for f in findings} <= {Level.PASS, Level.INFO}
+    assert all(f.n == 24 for f in findings)
+    assert all(f.advice for f in findings if f.level is not Level.INFO)
+
+
+def _nan_pixels(c):
+    c["metric.bad_pixels"][3] = 7
+
+
+def _doubled_row(c):
+    for name, values in c.items():
+        c[name] = np.concatenate([values, values[:1]])
+
+
+def _lost_control(c):
+    keep = ~((c["kind"] == "host") & (c["host_id"] == c["host_id"][0]))
+    for name, values in c.items():
+        c[name] = values[keep]
+
+
+def _null_for_controls(c):
+    c["arc_snr"][c["kind"] == "host"] = np.nan
+
+
+def _swapped_labels(c):
+    c["label"][:] = 1 - c["label"]
+
+
+def _surface_brightness_as_flux(c):
+    """INTERPOL fed with unit-flux pixels: fainter by the template's pixel area."""
+    c["flux_inside"][c["kind"] == "lens"] *= 0.03**2
+
+
+def _arc_on_a_control(c):
+    c["arc_flux_g_nmgy"][c["kind"] == "host"] = 0.3
+
+
+def _noise_added_twice(c):
+    c["metric.sky_sigma_z"][c["kind"] == "lens"] *= np.sqrt(2)
+
+
+def _arcs_too_faint(c):
+    c["arc_snr"][c["kind"] == "lens"] *= 0.01
+
+
+def _arcs_outshine_hosts(c):
+    c["arc_flux_r_nmgy"][c["kind"] == "lens"] *= 20
+
+
+def _unresolved_lenses(c):
+    c["theta_E_arcsec"] *= 0.3
+
+
+def _offset_colours(c):
+    c["source_r_minus_z"][:] = -0.24
+
+
+def _brighter_hosts_for_lenses(c):
+    c["host_mag_r"][c["kind"] == "lens"] -= 1.0
+
+
+def _seeing_selected_lenses(c):
+    c["psf_fwhm_r_arcsec"][c["kind"] == "lens"] *= 0.8
+
+
+def _host_in_two_splits(c):
+    c["split"][0] = "test" if c["split"][0] != "test" else "train"
+
+
+def _zeroed_stamps(c):
+    for name in ("core", "arc", "outer", "total"):
+        c[f"metric.{name}"][:] = 0.0
+
+
+def _bright_outskirts(c):
+    c["metric.outer"][c["kind"] == "lens"] += 0.01
+
+
+def _flux_not_matched(c):
+    c["metric.total"][c["kind"] == "lens"] += 100.0
+
+
+def _bright_cores(c):
+    c["metric.core"][c["kind"] == "lens"] += 10.0
+
+
+@pytest.mark.parametrize(
+    ("plant", "gate"),
+    [
+        (_nan_pixels, "integrity.finite_pixels"),
+        (_doubled_row, "integrity.unique_tasks"),
+        (_lost_control, "integrity.complete_pairs"),
+        (_null_for_controls, "integrity.equal_nullity"),
+        (_swapped_labels, "integrity.label"),
+        (_surface_brightness_as_flux, "physics.flux_is_magnified"),
+        (_arc_on_a_control, "physics.hosts_untouched"),
+        (_noise_added_twice, "realism.sky_noise"),
+        (_arcs_too_faint, "realism.arc_snr"),
+        (_arcs_outshine_hosts, "realism.arc_host"),
+        (_unresolved_lenses, "realism.theta_E"),
+        (_offset_colours, "realism.source_colours"),
+        (_brighter_hosts_for_lenses, "balance.hosts"),
+        (_seeing_selected_lenses, "balance.hosts"),
+        (_host_in_two_splits, "balance.splits"),
+        (_zeroed_stamps, "probe.arc_control"),
+        (_bright_outskirts, "probe.outer"),
+        (_flux_not_matched, "probe.total"),
+        (_bright_cores, "probe.core"),
+    ],
+)
+def test_a_planted_fault_fires_its_gate(columns, plant, gate):
+    plant(columns)
+    failing = _failing(columns)
+    assert gate in failing
+    others = {name for name in failing if name.startswith("integrity.")} - {gate}
+    assert others <= {"integrity.complete_pairs"}, "a doubled row also breaks its pair, no more"
+
+
+def test_noise_probe_sees_noise_that_follows_the_label(columns):
+    columns["metric.sky_sigma_r"][columns["kind"] == "lens"] *= 1.5
+    assert "probe.sky" in _failing(columns)

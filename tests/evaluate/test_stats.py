@@ -1,0 +1,49 @@
+"""Intervals cover the truth as often as they say."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from darkhaloscope.evaluate.stats import auc, quantiles, rate
+
+
+def test_rate_is_the_published_wilson_interval():
+    found = rate(2, 68)  # EVIDENCE section 6: 2/68 is [.8, 10]%
+    assert (found.value, found.n) == (2 / 68, 68)
+    assert found.low == pytest.approx(0.008, abs=0.0005)
+    assert found.high == pytest.approx(0.101, abs=0.0005)
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 0), (-1, 5), (6, 5)])
+def test_rate_refuses_impossible_counts(k, n):
+    with pytest.raises(ValueError, match="0 <= k <= n"):
+        rate(k, n)
+
+
+def test_auc_counts_pairs_and_halves_ties():
+    positive, negative = np.array([1.0, 2.0, 2.0, 5.0]), np.array([0.0, 2.0, 3.0])
+    pairs = [(p > n) + 0.5 * (p == n) for p in positive for n in negative]
+    assert auc(positive, negative).value == pytest.approx(np.mean(pairs))
+
+
+def test_auc_interval_covers_its_truth():
+    rng = np.random.default_rng(5)
+    shift = 0.7
+    truth = norm.cdf(shift / np.sqrt(2))
+    inside = [
+        found.low <= truth <= found.high
+        for found in (auc(rng.normal(shift, 1, 80), rng.normal(0, 1, 120)) for _ in range(1500))
+    ]
+    assert 0.93 <= np.mean(inside) <= 0.97
+
+
+def test_auc_refuses_what_it_cannot_rank():
+    with pytest.raises(ValueError, match="two values"):
+        auc(np.array([1.0]), np.array([1.0, 2.0]))
+    with pytest.raises(ValueError, match="NaN"):
+        auc(np.array([1.0, np.nan]), np.array([1.0, 2.0]))
+
+
+def test_quantiles_ignore_what_is_not_finite():
+    assert quantiles(np.array([1.0, np.nan, 3.0]), (50,)) == [2.0]
+    assert np.isnan(quantiles(np.array([np.nan]), (50,))[0])

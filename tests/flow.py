@@ -1,0 +1,48 @@
+"""A small run of the flow, for the tests of jobs and of the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from darkhaloscope.config import BankHybrid, CutoutsSynthetic, Inject, Plan
+from darkhaloscope.jobs.banks import bank_hybrid
+from darkhaloscope.jobs.cutouts import cutouts_synthetic
+from darkhaloscope.jobs.inject import inject_all
+from darkhaloscope.jobs.plan import plan
+
+BANK = BankHybrid(n_sources=40)
+SKY = CutoutsSynthetic(n_hosts=24, size_pix=48)
+PLAN = Plan(rows_per_part=15)
+
+
+def make_inputs(out: Path) -> None:
+    bank_hybrid(out / "bank.h5", BANK)
+    cutouts_synthetic(out / "cutouts", SKY, 1)
+    plan(out / "plan.parquet", out / "cutouts", out / "bank.h5", PLAN)
+
+
+def make_stamps(inputs: Path, out: Path, processes: int = 1, cfg: Inject | None = None) -> None:
+    inject_all(
+        out,
+        inputs / "plan.parquet",
+        inputs / "cutouts",
+        inputs / "bank.h5",
+        cfg or Inject(),
+        processes,
+    )
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory):
+    """Bank, cutouts and plan of a small run; read only."""
+    folder = tmp_path_factory.mktemp("inputs")
+    make_inputs(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stamps(inputs, tmp_path_factory):
+    """The stamp set of `inputs`, by one process; read only."""
+    folder = tmp_path_factory.mktemp("set") / "stamps"
+    make_stamps(inputs, folder)
+    return folder

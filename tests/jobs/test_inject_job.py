@@ -1,0 +1,187 @@
+"""Injection: the same bytes however it is run, and never a lost or doubled row."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from darkhaloscope.config import Inject
+from darkhaloscope.errors import DhsError
+from darkhaloscope.io.files import read_json
+from darkhaloscope.io.parts import RECORD, digest_of_parts, parts_in
+from darkhaloscope.io.tables import columns_of, image_from, read_table
+from darkhaloscope.jobs.stamps import read_columns
+from darkhaloscope.schema import CUTOUTS, KINDS, STAMPS
+from flow import make_stamps
+
+
+def _pixels(folder: Path) -> dict[str, np.ndarray]:
+    table = pa.concat_tables([read_table(p, STAMPS) for p in parts_in(folder)])
+    c = columns_of(table)
+    return {
+        task: image_from(data, int(size))
+        for task, data, size in zip(c["task_id"], c["image"], c["size_pix"], strict=True)
+    }
+
+
+def test_every_planned_row_is_there_once(inputs, stamps):
+    planned = pq.read_table(inputs / "plan.parquet")["task_id"].to_pylist()
+    written = read_columns(stamps)["task_id"].tolist()
+    assert sorted(written) == sorted(planned)
+    assert len(set(written)) == len(written) == 3 * 24
+
+
+def test_two_processes_write_the_same_bytes(inputs, stamps, tmp_path):
+    make_stamps(inputs, tmp_path / "again", processes=2)
+    assert digest_of_parts(tmp_path / "again") == digest_of_parts(stamps)
+    assert (tmp_path / "again" / RECORD).read_bytes() == (stamps / RECORD).read_bytes()
+
+
+def test_host_rows_are_the_cutouts_bit_for_bit(inputs, stamps):
+    pixels = _pixels(stamps)
+    cutouts = columns_of(
+        pa.concat_tables([read_table(p, CUTOUTS) for p in parts_in(inputs / "cutouts")])
+    )
+    for host, data, size in zip(
+        cutouts["host_id"], cutouts["image"], cutouts["size_pix"], strict=True
+    ):
+        assert np.array_equal(pixels[f"{host}-00-host"], image_from(data, int(size)))
+
+
+def test_pairs_share_host_source_and_flux(stamps):
+    c = read_columns(stamps)
+    lens, host, unlensed = (c["kind"] == kind for kind in KINDS)
+    order = [np.argsort(c["pair_id"][which]) for which in (lens, host, unlensed)]
+    for name in ("host_id", "template_index", "psf_fwhm_r_arcsec", "theta_E_arcsec", "ebv_mag"):
+        first, *rest = (c[name][w][o] for w, o in zip((lens, host, unlensed), order, strict=True))
+        assert all((other == first).all() for other in rest), name
+    ratio = c["arc_flux_r_nmgy"][unlensed][order[2]] / c["arc_flux_r_nmgy"][lens][order[0]]
+    assert np.abs(ratio - 1).max() < 0.05  # equal but for wings outside the stamp
+    assert (c["arc_flux_r_nmgy"][host] == 0).all()
+
+
+def test_no_column_is_null_for_any_kind(stamps):
+    for path in parts_in(stamps):
+        table = pq.read_table(path)
+        assert all(table[name].null_count == 0 for name in table.column_names)
+
+
+def test_killed_run_resumes_to_the_same_bytes(inputs, stamps, tmp_path):
+    """SIGKILL the command in the middle; started again it ends with the undisturbed digest."""
+    out = tmp_path / "killed"
+    command = [
+        sys.executable, "-m", "darkhaloscope.cli", "inject",
+        "--plan", inputs / "plan.parquet", "--cutouts", inputs / "cutouts",
+        "--bank", inputs / "bank.h5", "--out", out, "--processes", "1",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("part-*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    done = {p.name: p.stat().st_mtime_ns for p in out.glob("part-*.parquet")}
+    assert 1 <= len(done) < 5
+    assert not (out / RECORD).exists()
+    make_stamps(inputs, out)
+    assert digest_of_parts(out) == digest_of_parts(stamps)
+    for name, written in done.items():
+        assert (out / name).stat().st_mtime_ns == written, "a finished part was made again"
+    assert not list(out.glob(".*"))
+
+
+def test_a_damaged_part_is_made_again(inputs, stamps, tmp_path):
+    out = tmp_path / "damaged"
+    shutil.copytree(stamps, out)
+    (out / "part-00001.parquet").write_bytes(b"PAR1 this is not a table")
+    make_stamps(inputs, out)
+    assert digest_of_parts(out) == digest_of_parts(stamps)
+
+
+def test_folder_of_another_run_is_refused(inputs, stamps):
+    before = digest_of_parts(stamps)
+    with pytest.raises(DhsError, match="parts of another run: config differ"):
+        make_stamps(inputs, stamps, cfg=Inject(moffat_beta=2.5))
+    assert digest_of_parts(stamps) == before
+
+
+def test_another_bank_is_refused(inputs, tmp_path):
+    from darkhaloscope.config import BankHybrid
+    from darkhaloscope.jobs.banks import bank_hybrid
+    from darkhaloscope.jobs.inject import inject_all
+
+    bank_hybrid(tmp_path / "other.h5", BankHybrid(n_sources=41))
+    with pytest.raises(DhsError, match=r"not made from .*other\.h5"):
+        inject_all(
+            tmp_path / "out", inputs / "plan.parquet", inputs / "cutouts",
+            tmp_path / "other.h5", Inject(), 1,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_flagged_hosts_go_to_quarantine_with_their_cause_for_every_kind(tmp_path):
+    from darkhaloscope.config import BankHybrid, CutoutsNpz, Plan
+    from darkhaloscope.jobs.banks import bank_hybrid
+    from darkhaloscope.jobs.cutouts import cutouts_npz
+    from darkhaloscope.jobs.plan import plan
+
+    rng = np.random.default_rng(3)
+    source = tmp_path / "npz"
+    source.mkdir()
+    y, x = np.indices((48, 48)) - 23.5
+    for i in range(6):
+        cutout = rng.normal(0, 0.003, (48, 48, 3)) + 0.2 * np.exp(-np.hypot(x, y) / 3)[..., None]
+        if i == 2:
+            cutout[5, 7, 1] = np.nan
+        np.savez(
+            source / f"host{i}.npz", cutout=cutout.astype("f4"), meta_ra=10.0 + i, meta_dec=-5.0
+        )
+    with pytest.raises(DhsError, match="host2: NAN_PIXELS"):
+        cutouts_npz(tmp_path / "cutouts", source, CutoutsNpz())
+    assert not (tmp_path / "cutouts").exists()
+
+    cutouts_npz(tmp_path / "cutouts", source, CutoutsNpz(bad_cutouts="quarantine", split="train"))
+    bank_hybrid(tmp_path / "bank.h5", BankHybrid(n_sources=10))
+    plan(tmp_path / "plan.parquet", tmp_path / "cutouts", tmp_path / "bank.h5", Plan())
+    make_stamps(tmp_path, tmp_path / "stamps")
+    bad = pq.read_table(tmp_path / "stamps" / "quarantine" / "part-00000.parquet")
+    assert bad["host_id"].to_pylist() == ["host2"] * 3
+    assert sorted(bad["kind"].to_pylist()) == sorted(KINDS)
+    assert all("NAN_PIXELS" in cause for cause in bad["cause"].to_pylist())
+    record = read_json(tmp_path / "stamps" / RECORD)
+    assert record["usable"] == dict.fromkeys(KINDS, 5)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_full_disk_is_said_and_leaves_only_whole_files(inputs, stamps, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    size = sum(p.stat().st_size for p in parts_in(stamps)) // 2
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", small],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.decode().strip()}")
+    try:
+        with pytest.raises(DhsError, match=r"No space left on device.*run the same command again"):
+            make_stamps(inputs, small / "out")
+        whole = sorted((small / "out").glob("part-*.parquet"))
+        assert whole
+        assert not list((small / "out").glob(".*"))
+        for path in whole:
+            assert path.read_bytes() == (stamps / path.name).read_bytes()
+        subprocess.run(["mount", "-o", "remount,size=1g", small], check=True)
+        make_stamps(inputs, small / "out")
+        assert digest_of_parts(small / "out") == digest_of_parts(stamps)
+    finally:
+        subprocess.run(["umount", small], check=True)
