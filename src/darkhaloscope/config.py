@@ -104,7 +104,7 @@ class CutoutsSynthetic(Stage):
         float, _setting("galaxies brighter than r = 23.5 per square arcmin", ge=0)
     ] = 10.0
     noise_lag1: Annotated[
-        float, _setting("correlation of sky noise between adjacent pixels", ge=0, le=0.45)
+        float, _setting("correlation of sky noise between adjacent pixels", ge=0, le=0.25)
     ] = 0.25
     split_fractions: Annotated[
         tuple[float, float, float], _setting("train, val and test share of the sky pixels")
@@ -232,6 +232,8 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     for name, settings in sections.items():
         if name not in SECTIONS:
             raise DhsError(f"{path}: unknown section [{name}]{_hint(name, SECTIONS)}")
+        if not isinstance(settings, dict):
+            raise DhsError(f"{path}: [{name}] must be a section of settings, got {settings!r}")
         build(SECTIONS[name], settings, f"{path} [{name}]")
     return sections
 
@@ -264,7 +266,7 @@ def _flatten(table: dict[str, Any], prefix: str = ""):
     for key, value in table.items():
         name = f"{prefix}{key}"
         if name in SECTIONS or not isinstance(value, dict):
-            yield name, value if isinstance(value, dict) else {}
+            yield name, value
         elif any(section.startswith(f"{name}.") for section in SECTIONS):
             yield from _flatten(value, f"{name}.")
         else:

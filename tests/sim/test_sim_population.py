@@ -141,7 +141,7 @@ def test_every_number_of_a_scene_is_its_own(u):
     ("z", "g_minus_r", "r_minus_z"),
     [
         (0.8, (0.36, 0.53, 0.92), (0.69, 0.89, 1.27)),
-        (1.25, (0.20, 0.32, 1.16), (0.58, 0.72, 1.53)),
+        (1.25, (0.15, 0.32, 0.69), (0.45, 0.72, 1.21)),  # widths of VVDS-Deep
         (1.9, (0.06, 0.21, 0.26), (0.12, 0.32, 0.50)),
     ],
 )
@@ -149,7 +149,9 @@ def test_colours_are_those_of_spectroscopic_galaxies(u, z, g_minus_r, r_minus_z)
     """EVIDENCE section 3, 16/50/84 %."""
     gr, rz = draw_colours(u[:, 9], u[:, 10], np.full(N, z), "spectroscopic")
     for got, want, name in ((gr, g_minus_r, "g-r"), (rz, r_minus_z, "r-z")):
-        assert_within(np.percentile(got, [16, 50, 84]), want, 0.03, f"{name} at z {z}")
+        found = np.percentile(got, [16, 50, 84])
+        assert_within([found[1]], [want[1]], 0.015, f"median {name} at z {z}")
+        assert_within(found, want, 0.06, f"{name} at z {z}")  # the tails end at 2 sigma
     assert 0.6 < spearmanr(gr, rz).statistic < 0.8
 
 
@@ -190,8 +192,8 @@ def test_fluxes_have_the_colours_and_the_milky_way():
         (3.0, 22.0, 21.0, True),
         (5.0, 19.9, 20.0, False),  # too bright
         (5.0, 23.1, 21.0, False),  # too faint
-        (5.0, 20.4, 21.0, False),  # outshines its host by 0.6
-        (5.0, 20.6, 21.0, True),
+        (5.0, 20.9, 21.0, False),  # outshines its host
+        (5.0, 21.1, 21.0, True),
         (5.0, 22.0, math.nan, True),  # host magnitude not known
         (math.nan, 22.0, 21.0, False),
         (5.0, math.nan, 21.0, False),

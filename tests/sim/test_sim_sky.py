@@ -94,22 +94,12 @@ def _sky_sigmas(conditions) -> np.ndarray:
 _SIGMA_RANGES = np.array([(0.0012, 0.0025), (0.0024, 0.0046), (0.0055, 0.0104)])
 
 
-def test_sky_noise_is_near_that_of_real_cutouts(conditions):
-    median = np.median(_sky_sigmas(conditions), axis=0)
-    assert (median > 0.8 * _SIGMA_RANGES[:, 0]).all() and (median < _SIGMA_RANGES[:, 1]).all()
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="a positive 3-tap kernel of lag-1 0.25 leaves 0.65 of the noise, Lanczos-3 about 0.78: "
-    "the made sky is too quiet, its median r noise lies below the range of real cutouts",
-)
 def test_median_sky_noise_lies_in_the_range_of_real_cutouts(conditions):
     median = np.median(_sky_sigmas(conditions), axis=0)
     assert (median > _SIGMA_RANGES[:, 0]).all() and (median < _SIGMA_RANGES[:, 1]).all()
 
 
-@pytest.mark.parametrize("lag1", [0.0, 0.1, 0.25, 0.33])
+@pytest.mark.parametrize("lag1", [0.0, 0.1, 0.25])
 def test_noise_of_neighbours_correlates_as_asked(lag1):
     noise = sky.correlated_noise(np.random.default_rng(1), (60, 64, 64), lag1)
     assert noise.shape == (60, 64, 64)

@@ -165,11 +165,6 @@ def test_a_folder_with_a_truncated_catalogue_is_a_sentence(copy, kept):
         RealGalaxies(copy, **SETTINGS)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=(IndexError, TypeError),
-    reason="RealGalaxies lets IndexError and TypeError of a truncated table through",
-)
 @pytest.mark.parametrize("kept", [0.2, 0.8])
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
 def test_a_truncated_catalogue_named_itself_is_a_sentence(copy, kept):

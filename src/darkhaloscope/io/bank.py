@@ -61,10 +61,12 @@ def write_bank(
 
     pixel_scale, psf_fwhm : arcsec; identity : what the bank was made from
 
-    Raises ValueError if a template has no flux, or columns are not those of COLUMNS
+    Raises ValueError if columns are not those of COLUMNS, or not as long as the images; DhsError
+    if a flux is not 1, or the file system refuses
     """
     if set(columns) != set(COLUMNS):
         raise ValueError(f"a bank has the columns {sorted(COLUMNS)}, got {sorted(columns)}")
+    _check_lengths(len(images), columns)
     _check_flux(images, path)
     with whole(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
@@ -99,6 +101,7 @@ def read_bank(path: Path) -> Bank:
                 columns={name: _column(file[name]) for name in COLUMNS},
                 identity=json.loads(file.attrs["identity"]),
             )
+            _check_lengths(len(bank), bank.columns)
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise DhsError(f"bank {path} is damaged or no HDF5: {error}; make it again") from error
     _check_flux(bank.images, path)
@@ -116,6 +119,12 @@ def _mapped(path: Path, dataset) -> np.ndarray:
 
 def _column(dataset) -> np.ndarray:
     return dataset.asstr()[:].astype(str) if dataset.dtype == object else dataset[:]
+
+
+def _check_lengths(n: int, columns: Mapping[str, Sequence | np.ndarray]) -> None:
+    for name, values in columns.items():
+        if len(values) != n:
+            raise ValueError(f"column {name} has {len(values)} values for {n} templates")
 
 
 def _check_flux(images: np.ndarray, path: Path) -> None:

@@ -31,7 +31,8 @@ def whole(path: Path) -> Iterator[Path]:
             "then run the same command again: files already whole are kept"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _reason(error: OSError) -> str:
@@ -59,7 +60,7 @@ def read_json(path: Path) -> Any:
     """Raises DhsError if the file is missing or is not JSON."""
     try:
         return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DhsError(f"{path}: cannot be read as JSON: {error}") from error
 
 

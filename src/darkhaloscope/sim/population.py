@@ -2,7 +2,7 @@
 
 Targets are the discoverable lenses of EVIDENCE section 4 (Collett 2015) and the source colours of
 its section 3. At 1 < z < 1.5 the widths are those of VVDS-Deep (complete to I = 24), because the
-84% point of the spectroscopic sample is that of a few passive galaxies, not of faint lensed sources.
+84% point of the spectroscopic sample is that of a few passive galaxies, unlike lensed sources.
 """
 
 import math

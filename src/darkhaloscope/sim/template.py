@@ -16,7 +16,8 @@ _DETECTION_SIGMA = 1.5
 _GROW_ARCSEC = 0.3
 _SOFT_EDGE_ARCSEC = 0.12
 _RING_PIX = 3
-_MAX_RING_COVERED = 0.5
+_MAX_RING_COVERED = 0.25
+_MAX_RING_SIGMA = 1.5
 _MIN_SKY_PIX = 200
 
 
@@ -52,12 +53,11 @@ def clean(
     """
     data = _central_square(image.shape, data_size)
     ring = data & ~_central_square(image.shape, data_size - 2 * _RING_PIX)
-    detected = _segments(
-        image - np.median(image[ring]), psf_fwhm / pixel_scale, noise_sigma, noise_area
-    )
+    level = float(np.median(image[ring]))
+    detected = _segments(image - level, psf_fwhm / pixel_scale, noise_sigma, noise_area)
     detected[~data] = 0
     own = _central(detected, pixel_scale)
-    if own[ring].mean() > _MAX_RING_COVERED:
+    if own[ring].mean() > _MAX_RING_COVERED or level > _MAX_RING_SIGMA * noise_sigma:
         raise ValueError("truncated by its stamp")
     grown = binary_dilation(own, iterations=max(1, round(_GROW_ARCSEC / pixel_scale)))
     sky = data & ~grown & ~binary_dilation(detected > 0, iterations=3)

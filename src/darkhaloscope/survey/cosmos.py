@@ -35,7 +35,7 @@ class RealGalaxies:
         try:
             self._catalogue = galsim.RealGalaxyCatalog(self.path.name, dir=str(self.path.parent))
             self._check_files()
-        except (OSError, KeyError, ValueError, galsim.GalSimError) as error:
+        except (OSError, LookupError, ValueError, TypeError, galsim.GalSimError) as error:
             raise DhsError(
                 f"{self.path}: cannot be used as a RealGalaxyCatalog: {error}; "
                 "download it again with galsim_download_cosmos"

@@ -40,9 +40,9 @@ def read_cutout(path: Path) -> NpzCutout:
     other than the survey's, or a position where another telescope observed
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             content = {key: file[key] for key in file.files if key in _KEYS}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise DhsError(f"{path}: not a readable .npz: {error}") from error
     if missing := sorted({"cutout", "meta_ra", "meta_dec"} - set(content)):
         raise DhsError(f"{path} lacks {', '.join(missing)}; needed: cutout, meta_ra, meta_dec")
