@@ -33,6 +33,7 @@ app = App(
     name="dhs",
     version=__version__,
     help="Training sets for finding strong gravitational lenses in the DESI Legacy Surveys.",
+    suppress_keyboard_interrupt=False,
 )
 bank_app = App(name="bank", help="Source banks: galaxies to put behind lenses.")
 cutouts_app = App(name="cutouts", help="Cutouts: the galaxies that become lenses.")

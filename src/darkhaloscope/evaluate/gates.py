@@ -140,14 +140,14 @@ def hosts_untouched(columns: Columns) -> Finding:
 
 
 def noise_untouched(columns: Columns) -> Finding:
-    ratios = [
-        float(np.median(_of(columns, f"metric.sky_sigma_{b}", "lens")))
-        / float(np.median(_of(columns, f"metric.sky_sigma_{b}", "host")))
-        for b in BANDS
-    ]
+    lens, host = (
+        np.array([np.median(_of(columns, f"metric.sky_sigma_{b}", kind)) for b in BANDS])
+        for kind in ("lens", "host")
+    )
+    ratios = np.divide(lens, host, out=np.full(len(BANDS), np.nan), where=host > 0)
     return Finding(
         "realism.sky_noise",
-        _level(max(abs(r - 1) for r in ratios) <= 0.03),
+        _level(bool((np.abs(ratios - 1) <= 0.03).all())),
         "lens / host " + ", ".join(f"{b} {r:.3f}" for b, r in zip(BANDS, ratios, strict=True)),
         "0.97 to 1.03",
         _hosts(columns, "lens"),

@@ -1,8 +1,10 @@
 """The local engine: one function over parts, in this process or in several."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -41,10 +43,12 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
     pool = ProcessPoolExecutor(
         min(processes, len(pending)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
+        initializer=_one_thread,
     )
     try:
-        for future in as_completed([pool.submit(work, task) for task in pending]):
+        with _interrupts_ignored():  # workers inherit it: the parent alone decides when to stop
+            futures = [pool.submit(work, task) for task in pending]
+        for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
         raise DhsError(
@@ -55,6 +59,17 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _one_thread() -> None:
     torch.set_num_threads(1)

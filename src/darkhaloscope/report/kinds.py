@@ -48,6 +48,7 @@ def _by_kind(
     """Cumulative fractions of each kind and band, and how far the kinds are apart."""
     figure, axes = plain_axes()
     kinds = columns["kind"].astype(str)
+    log = log and any((value > 0).any() for value in values.values())
     present = [kind for kind in KINDS if (kinds == kind).any()]
     apart = 0.0
     for band, value in values.items():

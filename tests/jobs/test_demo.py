@@ -1,0 +1,103 @@
+"""The whole flow from one command: the same bytes, also when it was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from darkhaloscope.io.parts import digest_of_parts
+
+SETTINGS = """
+[bank.hybrid]
+n_sources = 40
+[cutouts.synthetic]
+n_hosts = 30
+size_pix = 48
+[plan]
+rows_per_part = 12
+[validate]
+replay_rows = 10
+sheet_pairs = 4
+"""
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("settings") / "dhs.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+def _command(settings: Path, out: Path, processes: int) -> list[str]:
+    words = ["demo", "--out", out, "--config", settings, "--processes", processes]
+    return [sys.executable, "-m", "darkhaloscope.cli", *map(str, words)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(settings, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("demo") / "one"
+    done = subprocess.run(
+        _command(settings, out, 1), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"Open {(out / 'report.html').resolve()}"
+    assert "ETA" in done.stderr or "/s" in done.stderr
+    return out
+
+
+def _bytes(out: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+def test_the_demo_makes_everything(undisturbed):
+    made = _bytes(undisturbed)
+    assert {"bank.h5", "plan.parquet", "report.html", "findings.json"} <= set(made)
+    assert not [name for name in made if "partial" in name]
+
+
+def test_two_processes_make_the_same_bytes(undisturbed, settings, tmp_path):
+    subprocess.run(
+        _command(settings, tmp_path / "two", 2), check=True, capture_output=True, timeout=120
+    )
+    one, two = _bytes(undisturbed), _bytes(tmp_path / "two")
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+@pytest.mark.parametrize("until", ["bank.h5", "cutouts/part-00000.parquet", "stamps/part-00002.*"])
+def test_killed_and_started_again_it_ends_with_the_same_bytes(
+    undisturbed, settings, tmp_path, until
+):
+    out = tmp_path / "killed"
+    process = subprocess.Popen(_command(settings, out, 1), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(out.glob(until)) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    again = subprocess.run(
+        _command(settings, out, 1), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert again.returncode == 0, again.stderr
+    assert _bytes(out) == _bytes(undisturbed)
+
+
+def test_an_interrupt_is_one_sentence(settings, tmp_path):
+    out = tmp_path / "interrupted"
+    process = subprocess.Popen(
+        _command(settings, out, 2), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.glob("stamps/identity.json")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "interrupted; finished parts are kept" in " ".join(said.split())
+    assert "Traceback" not in said
+    subprocess.run(_command(settings, out, 2), check=True, capture_output=True, timeout=120)
+    assert digest_of_parts(out / "stamps")

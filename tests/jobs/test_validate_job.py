@@ -1,0 +1,169 @@
+"""Validation reads the files back: planted faults in them fire their gates and the exit code."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from darkhaloscope.cli import run
+from darkhaloscope.io.files import read_json, write_json
+from darkhaloscope.io.parts import RECORD, digest_of_parts
+
+
+@pytest.fixture
+def copy(stamps, tmp_path):
+    return shutil.copytree(stamps, tmp_path / "stamps")
+
+
+def _judge(stamps, inputs, capfd) -> tuple[int, dict[str, str]]:
+    code = run(["validate", str(stamps), "--bank", str(inputs / "bank.h5"), "--replay-rows", "20"])
+    capfd.readouterr()
+    found = read_json(stamps / "findings.json")["findings"]
+    return code, {f["gate"]: f["level"] for f in found}
+
+
+def _rewrite(stamps, change, seal=True) -> None:
+    """Alter every part with `change(columns)`; sealed, the run record agrees with the fault."""
+    for path in sorted(stamps.glob("part-*.parquet")):
+        table = pq.read_table(path)
+        columns = {n: table[n].to_numpy(zero_copy_only=False).copy() for n in table.column_names}
+        change(columns)
+        arrays = [pa.array(columns[f.name], f.type) for f in table.schema]
+        pq.write_table(pa.Table.from_arrays(arrays, schema=table.schema), path)
+    if seal:
+        record = read_json(stamps / RECORD)
+        write_json(stamps / RECORD, record | {"digest": digest_of_parts(stamps)})
+
+
+def _failing(levels) -> set[str]:
+    return {gate for gate, level in levels.items() if level == "fail"}
+
+
+def test_a_healthy_set_passes_and_replays_exactly(copy, inputs, capfd):
+    code, levels = _judge(copy, inputs, capfd)
+    assert code == 0
+    assert levels["physics.replay"] == "pass"
+    assert not _failing(levels)
+    findings = {f["gate"]: f for f in read_json(copy / "findings.json")["findings"]}
+    assert findings["physics.replay"]["measured"].startswith("largest difference 0 nmgy over 20")
+    page = (copy / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 10
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_report_is_the_same_twice(copy, inputs, capfd):
+    _judge(copy, inputs, capfd)
+    first = (copy / "report.html").read_bytes()
+    _judge(copy, inputs, capfd)
+    assert (copy / "report.html").read_bytes() == first
+
+
+def test_without_the_bank_replay_is_skipped_and_says_so(copy, capfd):
+    assert run(["validate", str(copy)]) == 0
+    capfd.readouterr()
+    findings = {f["gate"]: f for f in read_json(copy / "findings.json")["findings"]}
+    assert findings["physics.replay"]["level"] == "skip"
+    assert "Give --bank" in findings["physics.replay"]["advice"]
+
+
+def _theta_E_not_used(c):
+    c["theta_E_arcsec"] *= 1.05
+
+
+def _psf_of_one_band_not_applied(c):
+    c["psf_fwhm_z_arcsec"] *= 0.8
+
+
+def _noise_added_again(c):
+    rng = np.random.default_rng(1)
+    for i in np.flatnonzero(c["kind"] == "lens"):
+        image = np.frombuffer(c["image"][i], "<f4")
+        c["image"][i] = (image + rng.normal(0, 0.004, image.size)).astype("<f4").tobytes()
+
+
+def _stale_template(c):
+    c["template_index"][:] = c["template_index"][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_theta_E_not_used, _psf_of_one_band_not_applied, _noise_added_again, _stale_template],
+)
+def test_columns_that_do_not_make_the_pixels_fail_replay(copy, inputs, capfd, change):
+    _rewrite(copy, change)
+    code, levels = _judge(copy, inputs, capfd)
+    assert code == 1
+    assert levels["physics.replay"] == "fail"
+    assert not {g for g in _failing(levels) if g.startswith("integrity.")}
+
+
+def _zeroed(c):
+    c["image"][:] = bytes(len(c["image"][0]))
+
+
+def _swapped_bands(c):
+    for i in np.flatnonzero(c["kind"] == "lens"):
+        n = c["size_pix"][i]
+        image = np.frombuffer(c["image"][i], "<f4").reshape(3, n, n)
+        c["image"][i] = np.ascontiguousarray(image[::-1]).tobytes()
+
+
+def _nan(c):
+    image = np.frombuffer(c["image"][0], "<f4").copy()
+    image[5] = np.nan
+    c["image"][0] = image.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "gate"),
+    [
+        (_zeroed, "probe.arc_control"),
+        (_swapped_bands, "realism.sky_noise"),
+        (_nan, "integrity.finite_pixels"),
+    ],
+)
+def test_faults_in_the_pixels_are_seen(copy, inputs, capfd, change, gate):
+    _rewrite(copy, change)
+    code, levels = _judge(copy, inputs, capfd)
+    assert code == 1
+    assert levels[gate] == "fail"
+
+
+def test_a_changed_file_fails_the_digest(copy, inputs, capfd):
+    _rewrite(copy, lambda c: None, seal=False)
+    part = copy / "part-00000.parquet"
+    pq.write_table(pq.read_table(part), part, compression="gzip")
+    code, levels = _judge(copy, inputs, capfd)
+    assert (code, levels["integrity.digest"]) == (1, "fail")
+
+
+def test_a_lost_part_fails_the_counts(copy, inputs, capfd):
+    (copy / "part-00002.parquet").unlink()
+    code, levels = _judge(copy, inputs, capfd)
+    assert code == 1
+    assert {"integrity.digest", "integrity.counts"} <= _failing(levels)
+
+
+def test_failures_of_one_kind_only_are_seen(copy, inputs, capfd):
+    """Seeing-selected positives: lens rows were dropped, their controls stayed."""
+    record = read_json(copy / RECORD)
+    record["planned"]["lens"] += 12
+    write_json(copy / RECORD, record)
+    folder = copy / "quarantine"
+    folder.mkdir()
+    table = pq.read_table(copy / "part-00000.parquet")
+    lens = table.filter(pa.compute.equal(table["kind"], "lens"))
+    bad = pa.concat_tables([lens] * 3).slice(0, 12).drop_columns(["image"])
+    pq.write_table(bad, folder / "part-00000.parquet")
+    code, levels = _judge(copy, inputs, capfd)
+    assert code == 1
+    assert _failing(levels) == {"balance.failures"}
+
+
+def test_findings_are_json_with_all_that_a_script_needs(copy, inputs, capfd):
+    _judge(copy, inputs, capfd)
+    for finding in json.loads((copy / "findings.json").read_text())["findings"]:
+        assert {"gate", "level", "measured", "limit", "n", "about", "advice"} == set(finding)
