@@ -14,6 +14,9 @@ from darkhaloscope.units import BANDS
 
 DIGEST_KEY = "dhs.digest"
 
+# Arrow would turn Ctrl-C into ArrowCancelled, an ArrowException like that of a damaged file.
+pa.enable_signal_handlers(False)
+
 
 def write_table(
     path: Path,

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -46,10 +46,14 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
         initializer=_one_thread,
     )
     try:
-        with _interrupts_ignored():  # workers inherit it: the parent alone decides when to stop
-            futures = [pool.submit(work, task) for task in pending]
-        for future in as_completed(futures):
-            yield future.result()
+        with _interrupts_noted() as stop:
+            with _interrupts_blocked():  # workers inherit this: the parent decides when to stop
+                waiting = {pool.submit(work, task) for task in pending}
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                if stop.is_set():
+                    raise KeyboardInterrupt
+                yield from (future.result() for future in done)
     except BrokenProcessPool as error:
         raise DhsError(
             "a worker process was killed, perhaps for memory; run the same command again with "
@@ -60,15 +64,26 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def _interrupts_noted() -> Iterator[threading.Event]:
+    """Ctrl-C sets an event instead of striking anywhere, such as half-way through a start."""
+    noted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield noted
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _one_thread() -> None:
