@@ -17,7 +17,8 @@ import torch
 from darkhaloscope.keys import generator
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.light import hybrid_template
-from darkhaloscope.sim.render import Scenes, render, stack
+from darkhaloscope.sim.render import render
+from darkhaloscope.sim.scene import Scenes, stack
 
 ROWS, TURNS, SIZE, SCALE = 24, 7, 64, 0.262
 FWHM = (1.3, 1.2, 1.1)

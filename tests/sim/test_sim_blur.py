@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from darkhaloscope.keys import generator
-from darkhaloscope.sim.blur import observe
+from darkhaloscope.sim.blur import observe, to_cells
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.light import hybrid_template
 from darkhaloscope.units import stamp_center
@@ -41,7 +41,8 @@ def _samples(profile, grid) -> torch.Tensor:
 
 
 def _observe(samples, grid, *fwhm, **psf) -> np.ndarray:
-    return observe(samples, torch.tensor([fwhm], dtype=torch.float64), grid, **psf)[0].numpy()
+    cells = to_cells(samples, grid)
+    return observe(cells, torch.tensor([fwhm], dtype=torch.float64), grid, **psf)[0].numpy()
 
 
 def _spot(grid, x, y, sigma=0.2) -> torch.Tensor:

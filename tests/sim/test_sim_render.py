@@ -18,7 +18,9 @@ from scipy.ndimage import map_coordinates
 from darkhaloscope.keys import generator
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.light import hybrid_template
-from darkhaloscope.sim.render import Scenes, magnification, render, shoot
+from darkhaloscope.sim.rays import Shapes, fine_light
+from darkhaloscope.sim.render import magnification, render
+from darkhaloscope.sim.scene import Scenes
 from tolerance import assert_images_agree, assert_ratio, assert_within
 
 SCALE = 0.262
@@ -258,8 +260,9 @@ def test_a_far_point_is_magnified_by_the_isothermal_sphere(templates):
 
 def test_brightness_is_conserved_along_rays(templates):
     """Lensing moves light and never changes surface brightness."""
-    scenes, grid = draw(8), Grid(48, SCALE, 8)
-    peak = shoot(scenes, templates, grid).amax((-2, -1)) / grid.step**2
+    scenes, grid = draw(8), Grid(120, 0.1)
+    light = fine_light(scenes, templates, Shapes.of(templates), grid)
+    peak = light.amax((-2, -1)) / (0.1 / 2) ** 2
     source = torch.stack([templates[i].max() for i in scenes.template]) / scenes.source_scale**2
     assert bool((peak <= source * (1 + 1e-9)).all())
     assert bool((peak > 0.8 * source).all())

@@ -28,6 +28,12 @@ def _atanh(t: Tensor) -> Tensor:
     return torch.atanh(t.clamp(-limit, limit))
 
 
+def max_sie_deflection(*, theta_E: Tensor, q: Tensor) -> Tensor:
+    """Largest deflection of the SIE, arcsec: that on its minor axis."""
+    flattening = torch.sqrt(torch.clamp(1 - q * q, min=_MIN_FLATTENING2))
+    return theta_E * torch.sqrt(q) / flattening * _atanh(flattening)
+
+
 def shear_deflection(
     x: Tensor, y: Tensor, *, gamma1: Tensor, gamma2: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,7 @@ def _moffat_table(beta: float) -> Tensor:
 
 def _interpolate(table: Tensor, x: Tensor) -> Tensor:
     table = table.to(x)
-    position = x / _TABLE_STEP
-    below = position.long().clamp_max(len(table) - 2)
-    weight = (position - below).clamp_max(1.0)
+    position = (x / _TABLE_STEP).clamp(max=len(table) - 1.001)
+    below = position.int()
+    weight = position - below
     return torch.lerp(table[below], table[below + 1], weight)

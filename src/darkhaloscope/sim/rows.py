@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from darkhaloscope.schema import band_columns
-from darkhaloscope.sim.render import Scenes, stack
+from darkhaloscope.sim.scene import Scenes, stack
 
 Columns = Mapping[str, np.ndarray]
 

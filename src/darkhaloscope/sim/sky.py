@@ -13,7 +13,7 @@ import torch
 from scipy.ndimage import correlate1d
 from scipy.optimize import brentq
 
-from darkhaloscope.sim.blur import observe
+from darkhaloscope.sim.blur import observe, to_cells
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.inject import poisson_residual
 from darkhaloscope.sim.light import sersic
@@ -145,8 +145,8 @@ def paint(galaxies: list[Galaxy], conditions: Conditions, size: int) -> np.ndarr
         )
         flux = flux_from_mag(galaxy.mags + extinction(conditions.ebv))
         light[:, box_y, box_x] += flux[:, None, None] * shape * grid.step**2
-    samples = torch.from_numpy(light)[None]
-    return observe(samples, torch.from_numpy(conditions.psf_fwhm)[None], grid)[0].numpy()
+    cells = to_cells(torch.from_numpy(light)[None], grid)
+    return observe(cells, torch.from_numpy(conditions.psf_fwhm)[None], grid)[0].numpy()
 
 
 def _box(axis: np.ndarray, center: float, galaxy: Galaxy) -> slice:
