@@ -202,7 +202,7 @@ def test_stamp_folder_of_another_run(refused, inputs, tmp_path):  # noqa: F811
     words = [str(w) for w in _inject(inputs, out)]
     assert run(words) == 0
     before = sorted((p.name, p.stat().st_mtime_ns) for p in out.iterdir())
-    said = refused(*words, "--supersampling", 6)
+    said = refused(*words, "--render-tolerance", 0.002)
     assert "holds the parts of another run: config differ; choose another folder" in said
     assert before == sorted((p.name, p.stat().st_mtime_ns) for p in out.iterdir())
 

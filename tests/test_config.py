@@ -52,7 +52,7 @@ def test_an_unknown_key_is_named_and_a_near_one_suggested():
         (Plan, {"seed": 1.5}, ("seed", "1.5")),
         (Plan, {"colour_model": "red"}, ("colour_model", "spectroscopic", "red")),
         (Inject, {"moffat_beta": 1.0}, ("moffat_beta", "greater than 1.1", "1.0")),
-        (Inject, {"supersampling": 3}, ("supersampling", "3")),
+        (Inject, {"render_tolerance": 0.3}, ("render_tolerance", "0.3")),
         (Inject, {"psf_model": "airy"}, ("psf_model", "moffat", "airy")),
         (BankHybrid, {"src_pixscale_arcsec": 30}, ("src_pixscale_arcsec", "0.3", "30")),
         (BankHybrid, {"stamp_size": 16}, ("stamp_size", "32", "16")),

@@ -195,9 +195,10 @@ class Inject(Stage):
     psf_includes_pixel: Annotated[
         bool, _setting("PSF FWHMs are of effective PSFs, as the survey's are")
     ] = True
-    supersampling: Annotated[
-        int, _setting("rays per pixel and axis, even", ge=2, le=16, multiple_of=2)
-    ] = 4
+    render_tolerance: Annotated[
+        float,
+        _setting("rendering error aimed at, worst pixel over peak of the arc", ge=1e-6, le=0.02),
+    ] = 1e-3
     photon_noise: Annotated[bool, _setting("Poisson noise of the added light")] = True
 
 

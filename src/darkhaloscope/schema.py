@@ -97,7 +97,7 @@ RENDERED = (
     Column("psf_model", _str, "", "moffat or gaussian"),
     Column("moffat_beta", _f8, "", "wing slope of the Moffat PSF"),
     Column("psf_includes_pixel", pa.bool_(), "", "the PSF already holds the pixel response"),
-    Column("supersampling", _i4, "", "rays per pixel and axis"),
+    Column("render_tolerance", _f8, "", "rendering error aimed at, worst pixel over peak"),
     Column("photon_noise", pa.bool_(), "", "the added light brought its Poisson noise"),
     *_per_band("electrons_per_nmgy_{b}", _f8, "e-/nmgy", "gain of the coadd"),
     *_per_band("arc_flux_{b}_nmgy", _f8, "nmgy", "noise-free light added inside the stamp"),

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from lenstronomy.LensModel.lens_model import LensModel
 from lenstronomy.Util.param_util import phi_q2_ellipticity
 
-from darkhaloscope.sim.lens import rotate, shear_deflection, sie_deflection, source_plane
+from darkhaloscope.sim.lens import rotate, shear_deflection, sie_deflection
+from darkhaloscope.sim.mapping import source_plane
+from darkhaloscope.sim.scene import Scenes
 from tolerance import assert_ratio, assert_within
 
 AXIS_RATIOS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -22,14 +24,17 @@ def _t(value) -> torch.Tensor:
     return torch.as_tensor(value, dtype=torch.float64)
 
 
-def _scene(theta_E=1.3, q=0.7, phi=0.4, gamma1=0.03, gamma2=-0.05):
-    return {
-        "theta_E": _t(theta_E),
-        "q": _t(q),
-        "phi": _t(phi),
-        "gamma1": _t(gamma1),
-        "gamma2": _t(gamma2),
-    }
+def _seen(x, y, *, theta_E=1.3, q=0.7, phi=0.4, gamma1=0.03, gamma2=-0.05):
+    """Where points (point,) are seen behind one lens."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    lens = {"theta_E": theta_E, "q": q, "phi": phi, "gamma1": gamma1, "gamma2": gamma2}
+    scene = Scenes(
+        **{name: zero + value for name, value in lens.items()},
+        center_x=zero, center_y=zero, source_x=zero, source_y=zero, source_phi=zero,
+        source_scale=zero + 1, template=zero.long(), flux=zero[:, None], psf_fwhm=zero[:, None] + 1,
+    )  # fmt: skip
+    beta_x, beta_y = source_plane(scene, x[None], y[None])
+    return beta_x[0], beta_y[0]
 
 
 def _jacobian(q, theta_E, radius, angle=_ANGLES):
@@ -65,7 +70,7 @@ def test_deflection_is_lenstronomys(theta_E, q):
             {"gamma1": gamma1, "gamma2": gamma2},
         ]
         want = reference.ray_shooting(x, y, keywords)
-        got = source_plane(_t(x), _t(y), **_scene(theta_E, q, phi, gamma1, gamma2))
+        got = _seen(_t(x), _t(y), theta_E=theta_E, q=q, phi=phi, gamma1=gamma1, gamma2=gamma2)
         assert_within(torch.stack(got), np.stack(want), 1e-6, f"{theta_E=} {q=} {phi=} arcsec")
 
 
@@ -96,7 +101,7 @@ def test_mean_kappa_inside_the_critical_curve_is_one(q):
 def test_deflection_has_no_curl():
     """A deflection is a gradient: axy = ayx. A sign or axis mistake in one component breaks it."""
     x, y = (_t(v).requires_grad_() for v in np.random.default_rng(3).normal(0, 1.5, (2, 500)))
-    bx, by = source_plane(x, y, **_scene(q=0.5))
+    bx, by = _seen(x, y, q=0.5)
     bxy = torch.autograd.grad(bx.sum(), y, retain_graph=True)[0]
     byx = torch.autograd.grad(by.sum(), x)[0]
     assert_within(bxy, byx, 1e-9, "curl")
@@ -104,7 +109,7 @@ def test_deflection_has_no_curl():
 
 def test_no_mass_and_no_shear_deflect_nothing():
     x, y = _t(np.random.default_rng(1).normal(0, 2, (2, 300)))
-    got = source_plane(x, y, **_scene(theta_E=0.0, gamma1=0.0, gamma2=0.0))
+    got = _seen(x, y, theta_E=0.0, gamma1=0.0, gamma2=0.0)
     assert_within(torch.stack(got), torch.stack([x, y]), 1e-15, "identity")
 
 
@@ -145,10 +150,11 @@ def test_turning_the_coordinates_turns_the_deflection(x, y, theta_E, q, phi, she
         return
     g1, g2 = shear
     c2, s2 = math.cos(2 * turn), math.sin(2 * turn)
-    still = source_plane(_t([x]), _t([y]), **_scene(theta_E, q, phi, g1, g2))
-    turned = source_plane(
-        *rotate(_t([x]), _t([y]), _t(-turn)),
-        **_scene(theta_E, q, phi + turn, c2 * g1 - s2 * g2, s2 * g1 + c2 * g2),
+    lens = {"theta_E": theta_E, "q": q}
+    still = _seen(_t([x]), _t([y]), **lens, phi=phi, gamma1=g1, gamma2=g2)
+    g1, g2 = c2 * g1 - s2 * g2, s2 * g1 + c2 * g2
+    turned = _seen(
+        *rotate(_t([x]), _t([y]), _t(-turn)), **lens, phi=phi + turn, gamma1=g1, gamma2=g2
     )
     assert_within(
         torch.stack(turned), torch.stack(rotate(*still, _t(-turn))), 1e-8, "turned deflection"

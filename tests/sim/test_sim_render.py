@@ -18,9 +18,11 @@ from scipy.ndimage import map_coordinates
 from darkhaloscope.keys import generator
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.light import hybrid_template
-from darkhaloscope.sim.rays import Shapes, fine_light
+from darkhaloscope.sim.psf import Gaussian, Moffat
+from darkhaloscope.sim.rays import View
 from darkhaloscope.sim.render import magnification, render
 from darkhaloscope.sim.scene import Scenes
+from darkhaloscope.sim.sources import Templates
 from tolerance import assert_images_agree, assert_ratio, assert_within
 
 SCALE = 0.262
@@ -28,7 +30,7 @@ TEMPLATE_SCALE = 0.03
 
 
 @pytest.fixture(scope="module")
-def templates() -> torch.Tensor:
+def templates() -> Templates:
     """Three clumpy galaxies, each of its own shape, float64."""
     images = [
         hybrid_template(
@@ -43,7 +45,7 @@ def templates() -> torch.Tensor:
         )[0]
         for i in range(3)
     ]
-    return torch.from_numpy(np.array(images))
+    return Templates(torch.from_numpy(np.array(images)))
 
 
 def draw(n: int, seed: int = 11) -> Scenes:
@@ -103,7 +105,7 @@ def brute_force(scenes: Scenes, row: int, templates, size: int, fine: int = 16):
     dx = beta[0] - float(s.center_x) - float(s.source_x)
     dy = beta[1] - float(s.center_y) - float(s.source_y)
     c, w = math.cos(float(s.source_phi)), math.sin(float(s.source_phi))
-    template = templates[int(s.template)].numpy()
+    template = templates.images[int(s.template)].numpy()
     middle = (len(template) - 1) / 2
     u, v = (c * dx + w * dy) / float(s.source_scale), (c * dy - w * dx) / float(s.source_scale)
     value = map_coordinates(template, [v + middle, u + middle], order=1)
@@ -126,7 +128,7 @@ def brute_force(scenes: Scenes, row: int, templates, size: int, fine: int = 16):
 def unlensed_by_galsim(scenes: Scenes, row: int, templates, size: int) -> np.ndarray:
     """The r image of a source without lens, drawn by GalSim alone."""
     s = scenes[row]
-    stamp = galsim.Image(templates[int(s.template)].numpy(), scale=float(s.source_scale))
+    stamp = galsim.Image(templates.images[int(s.template)].numpy(), scale=float(s.source_scale))
     galaxy = galsim.InterpolatedImage(stamp, x_interpolant="linear", flux=float(s.flux[1]))
     galaxy = galaxy.rotate(float(s.source_phi) * galsim.radians)
     galaxy = galaxy.shift(float(s.center_x + s.source_x), float(s.center_y + s.source_y))
@@ -150,7 +152,7 @@ def reference(templates):
 
 def test_images_are_those_of_lenstronomy_rays_and_galsim_psf(templates, reference):
     scenes, wanted, _, size = reference
-    got = render(scenes, templates, Grid(size, SCALE, 8))
+    got = render(scenes, templates, Grid(size, SCALE, 1e-4))
     for row, want in enumerate(wanted):
         for band in range(3):
             assert_images_agree(got[row, band], want[band], 0.005, f"{row=} {band=}")
@@ -186,7 +188,7 @@ def test_image_is_lenstronomys_image_model(templates, row):
     psf = PSF("PIXEL", kernel_point_source=kernel.array, point_source_supersampling_factor=fine)
     model, keywords = lenstronomy_lens(scenes, row)
     light = {
-        "image": templates[int(s.template)].numpy() / float(s.source_scale) ** 2,
+        "image": templates.images[int(s.template)].numpy() / float(s.source_scale) ** 2,
         "amp": float(s.flux[1]),
         "center_x": float(s.center_x + s.source_x),
         "center_y": float(s.center_y + s.source_y),
@@ -206,7 +208,9 @@ def test_image_is_lenstronomys_image_model(templates, row):
         },
     )
     image = image_model.image(keywords, [light])
-    got = render(scenes[row : row + 1], templates, Grid(size, SCALE, 8), psf_includes_pixel=False)
+    got = render(
+        scenes[row : row + 1], templates, Grid(size, SCALE, 1e-4), Moffat(includes_pixel=False)
+    )
     assert_images_agree(got[0, 1], image, 0.004, f"lenstronomy ImageModel, {row=}")
 
 
@@ -216,7 +220,7 @@ def test_image_is_lenstronomys_image_model(templates, row):
 def test_no_lens_shows_the_unlensed_source(templates):
     scenes = change(draw(6), theta_E=0.0, gamma1=0.0, gamma2=0.0)
     for size in (40, 41):
-        got = render(scenes, templates, Grid(size, SCALE, 8))
+        got = render(scenes, templates, Grid(size, SCALE, 1e-4))
         for row in range(len(scenes)):
             want = unlensed_by_galsim(scenes, row, templates, size)
             assert_images_agree(got[row, 1], want, 0.003, f"unlensed {row=} {size=}")
@@ -228,13 +232,13 @@ def test_unlensed_flux_is_the_input_flux_whatever_the_size(templates):
         draw(6), theta_E=0.0, gamma1=0.0, gamma2=0.0,
         source_scale=np.array([0.015, 0.02, 0.03, 0.045, 0.06, 0.1]),
     )  # fmt: skip
-    images = render(scenes, templates, Grid(80, SCALE, 8), psf_model="gaussian")
+    images = render(scenes, templates, Grid(80, SCALE, 1e-4), Gaussian())
     assert_ratio(images.sum((-2, -1)), scenes.flux, 0.003, "flux of an unlensed source")
 
 
 def test_arc_flux_is_magnification_times_source_flux(templates):
     scenes, grid = draw(10, seed=4), Grid(80, SCALE)
-    images = render(scenes, templates, grid, psf_model="gaussian")
+    images = render(scenes, templates, grid, Gaussian())
     gain = magnification(scenes, templates, grid)
     assert float(gain.min()) > 1.5
     assert_ratio(images.sum((-2, -1)), gain[:, None] * scenes.flux, 0.001, "arc flux")
@@ -242,9 +246,9 @@ def test_arc_flux_is_magnification_times_source_flux(templates):
 
 def test_magnification_is_that_of_lenstronomys_rays(templates, reference):
     scenes, _, gains, size = reference
-    fine = Grid(size, SCALE, 8, margin=4)
+    fine = Grid(size, SCALE, 1e-4, margin=4)
     assert_ratio(magnification(scenes, templates, fine), gains, 0.002, "magnification")
-    coarse = Grid(size, SCALE, 4, margin=4)
+    coarse = Grid(size, SCALE, 4e-3, margin=4)
     assert_ratio(magnification(scenes, templates, coarse), gains, 0.02, "magnification, 4 a pixel")
 
 
@@ -254,16 +258,16 @@ def test_a_far_point_is_magnified_by_the_isothermal_sphere(templates):
         draw(1), theta_E=1.0, q=1.0, gamma1=0.0, gamma2=0.0, source_x=3.0, source_y=0.0,
         source_scale=0.01, center_x=0.0, center_y=0.0,
     )  # fmt: skip
-    gain = magnification(scenes, templates, Grid(64, SCALE, 8))
+    gain = magnification(scenes, templates, Grid(64, SCALE, 1e-4))
     assert_ratio(gain, [4 / 3], 0.005, "SIS magnification")
 
 
 def test_brightness_is_conserved_along_rays(templates):
     """Lensing moves light and never changes surface brightness."""
     scenes, grid = draw(8), Grid(120, 0.1)
-    light = fine_light(scenes, templates, Shapes.of(templates), grid)
+    light = View.of(scenes, templates, grid).fine_light()
     peak = light.amax((-2, -1)) / (0.1 / 2) ** 2
-    source = torch.stack([templates[i].max() for i in scenes.template]) / scenes.source_scale**2
+    source = templates.images[scenes.template].amax((-2, -1)) / scenes.source_scale**2
     assert bool((peak <= source * (1 + 1e-9)).all())
     assert bool((peak > 0.8 * source).all())
 
@@ -273,13 +277,13 @@ def test_brightness_is_conserved_along_rays(templates):
 
 def test_the_second_render_shows_the_second_template(templates):
     """lenstronomy's INTERPOL keeps the first image for ever; nothing here may."""
-    grid, first = Grid(40, SCALE, 8), change(draw(1), theta_E=0.0, gamma1=0.0, gamma2=0.0)
+    grid, first = Grid(40, SCALE, 1e-4), change(draw(1), theta_E=0.0, gamma1=0.0, gamma2=0.0)
     for index in (0, 1, 2, 0):
         scenes = change(first, template=index)
         got = render(scenes, templates, grid)[0, 1]
         want = unlensed_by_galsim(scenes, 0, templates, 40)
         assert_images_agree(got, want, 0.003, f"template {index}")
-    replaced = templates.flip(0)
+    replaced = Templates(templates.images.flip(0))
     got = render(change(first, template=0), replaced, grid)[0, 1]
     want = unlensed_by_galsim(change(first, template=2), 0, templates, 40)
     assert_images_agree(got, want, 0.003, "another bank")
@@ -347,7 +351,8 @@ def test_the_lens_stands_at_its_host_to_a_part_of_a_pixel(templates):
         )  # fmt: skip
         round_source = torch.exp(-((torch.arange(96.0).double() - 47.5) ** 2) / 200)
         template = (round_source[:, None] * round_source[None, :])[None]
-        image = render(change(scenes, template=0), template / template.sum(), Grid(size, SCALE))
+        one = Templates(template / template.sum())
+        image = render(change(scenes, template=0), one, Grid(size, SCALE))
         image = image[0, 1].numpy()
         rows, columns = (np.indices(image.shape) - (size - 1) / 2) * SCALE
         centroid = [(image * columns).sum() / image.sum(), (image * rows).sum() / image.sum()]
@@ -359,7 +364,7 @@ def test_the_lens_stands_at_its_host_to_a_part_of_a_pixel(templates):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_row_does_not_depend_on_its_batch(templates, dtype):
-    scenes, grid, bank = draw(19), Grid(31, SCALE), templates.to(dtype)
+    scenes, grid, bank = draw(19), Grid(31, SCALE), Templates(templates.images.to(dtype))
     together = render(scenes, bank, grid)
     assert together.dtype == dtype and together.shape == (19, 3, 31, 31)
     order = torch.from_numpy(np.random.default_rng(0).permutation(19))
@@ -374,7 +379,7 @@ def test_a_row_does_not_depend_on_its_batch(templates, dtype):
 def test_single_precision_agrees_with_double(templates):
     scenes, grid = draw(12, seed=8), Grid(64, SCALE)
     double = render(scenes, templates, grid)
-    single = render(scenes, templates.float(), grid)
+    single = render(scenes, Templates(templates.images.float()), grid)
     for row in range(len(scenes)):
         for band in range(3):
             assert_images_agree(single[row, band], double[row, band], 1e-4, f"{row=} {band=}")

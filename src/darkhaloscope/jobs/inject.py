@@ -40,10 +40,12 @@ from darkhaloscope.schema import (
     STAMPS,
     band_columns,
 )
+from darkhaloscope.sim import psf
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.inject import crop, inject, matched_snr
 from darkhaloscope.sim.render import render
 from darkhaloscope.sim.rows import scenes_of
+from darkhaloscope.sim.sources import Templates
 from darkhaloscope.units import BANDS, ELECTRONS_PER_NMGY_PER_EXPOSURE
 
 QUARANTINE_DIR = "quarantine"
@@ -162,11 +164,13 @@ def render_rows(rows: Mapping[str, np.ndarray], bank: Bank, usable: np.ndarray) 
     hlr = bank.columns["hlr_arcsec"][lit["template_index"]]
     arcs[bright] = render(
         scenes_of(lit, place, hlr, bank.pixel_scale),
-        torch.from_numpy(np.array(bank.images[used])),
-        Grid(size, scale, int(rows["supersampling"][0])),
-        psf_model=str(rows["psf_model"][0]),
-        moffat_beta=float(rows["moffat_beta"][0]),
-        psf_includes_pixel=bool(rows["psf_includes_pixel"][0]),
+        Templates(torch.from_numpy(np.array(bank.images[used]))),
+        Grid(size, scale, float(rows["render_tolerance"][0])),
+        psf.named(
+            str(rows["psf_model"][0]),
+            float(rows["moffat_beta"][0]),
+            bool(rows["psf_includes_pixel"][0]),
+        ),
     ).numpy()
     return arcs
 
@@ -229,7 +233,7 @@ def _rendering_columns(rows: Columns, task: PartTask) -> Columns:
         "psf_model": np.full(n, task.cfg.psf_model, object),
         "moffat_beta": np.full(n, task.cfg.moffat_beta),
         "psf_includes_pixel": np.full(n, task.cfg.psf_includes_pixel),
-        "supersampling": np.full(n, task.cfg.supersampling, np.int32),
+        "render_tolerance": np.full(n, task.cfg.render_tolerance),
         "photon_noise": np.full(n, task.cfg.photon_noise),
     }
     gains = {

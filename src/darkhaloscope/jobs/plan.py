@@ -21,11 +21,12 @@ from darkhaloscope.sim import population
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.render import magnification
 from darkhaloscope.sim.rows import scenes_of
+from darkhaloscope.sim.sources import Templates
 from darkhaloscope.units import BANDS, mag_from_flux, stamp_center
 
 _MAX_DRAWS = 100
 _PAIRS_AT_ONCE = 2000
-_MAGNIFICATION_GRID = Grid(size=56, pixel_scale=0.262, supersampling=4, margin=0, pad=0)
+_MAGNIFICATION_GRID = Grid(size=56, pixel_scale=0.262, margin=0)
 """Rays 0.066 arcsec apart over +-7.3 arcsec around the lens."""
 
 
@@ -210,7 +211,7 @@ def _magnify(drawn, host, template, hlr, bank: Bank) -> np.ndarray:
     columns |= {name: np.ones(len(template)) for name in band_columns("psf_fwhm_{b}_arcsec")}
     columns |= {"kind": np.full(len(template), "lens"), "magnification": np.ones(len(template))}
     scenes = scenes_of(columns, place, hlr, bank.pixel_scale)
-    templates = torch.from_numpy(np.array(bank.images[used]))
+    templates = Templates(torch.from_numpy(np.array(bank.images[used])))
     return magnification(scenes, templates, _MAGNIFICATION_GRID).numpy().astype(float)
 
 

@@ -54,6 +54,8 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
                 if stop.is_set():
                     raise KeyboardInterrupt
                 yield from (future.result() for future in done)
+            if stop.is_set():
+                raise KeyboardInterrupt
     except BrokenProcessPool as error:
         raise DhsError(
             "a worker process was killed, perhaps for memory; run the same command again with "

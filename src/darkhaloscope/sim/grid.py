@@ -1,46 +1,53 @@
-"""Pixels of a stamp and how finely they are sampled."""
+"""Pixels of a stamp and how truly they are rendered."""
 
+import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from darkhaloscope.units import stamp_center
-
 FINE = 2
-"""Cells per pixel and axis to which samples are binned before the PSF."""
+"""Cells per pixel and axis to which rays are binned before the PSF."""
+
+TOLERANCES = (1e-6, 0.02)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A square stamp of `size` pixels of `pixel_scale` arcsec, `supersampling` samples an axis.
+    """A square stamp of `size` pixels of `pixel_scale` arcsec.
 
-    The margin is sampled like the stamp, so that light from just outside is blurred in; the pad
-    is dark and keeps the far edge's light from wrapping around.
+    tolerance : the error aimed at, in the worst pixel over the peak; docs/performance.md has what
+        is reached
+    margin : pixels around the stamp that are rendered too, so that their light is blurred in
     """
 
     size: int
     pixel_scale: float
-    supersampling: int = 4
-    margin: int = 8
-    pad: int = 16
+    tolerance: float = 1e-3
+    margin: int = 16
 
     def __post_init__(self):
-        if self.supersampling < FINE or self.supersampling % FINE:
+        low, high = TOLERANCES
+        if not low <= self.tolerance <= high:
+            raise ValueError(f"tolerance must lie in [{low}, {high}], got {self.tolerance}")
+        if self.size < 1 or not self.pixel_scale > 0 or self.margin < 0:
             raise ValueError(
-                f"supersampling must be an even number >= {FINE}, got {self.supersampling}"
-            )
-        if self.size < 1 or not self.pixel_scale > 0:
-            raise ValueError(
-                f"a grid needs size >= 1 and pixel_scale > 0, got {self.size}, {self.pixel_scale}"
+                "a grid needs size >= 1, pixel_scale > 0 and margin >= 0, "
+                f"got {self.size}, {self.pixel_scale}, {self.margin}"
             )
 
     @property
-    def step(self) -> float:
-        """Distance between samples, arcsec."""
-        return self.pixel_scale / self.supersampling
+    def full(self) -> int:
+        """Pixels on a side, margin included."""
+        return self.size + 2 * self.margin
 
-    def axis(self) -> Tensor:
-        """Positions of the samples along one axis, arcsec from the stamp's centre (float64)."""
-        n = (self.size + 2 * self.margin) * self.supersampling
-        return (torch.arange(n, dtype=torch.float64) - stamp_center(n)) * self.step
+    @property
+    def cell(self) -> float:
+        """Side of a fine cell, arcsec."""
+        return self.pixel_scale / FINE
+
+    @property
+    def doublings(self) -> int:
+        """How often rays are doubled along an axis at most, beyond one a fine cell.
+
+        An edge within a pixel costs a part of its light in inverse proportion to its rays, of
+        which the PSF leaves some percent.
+        """
+        return max(1, round(math.log2(0.25 / math.sqrt(self.tolerance))))

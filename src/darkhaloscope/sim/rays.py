@@ -1,203 +1,237 @@
-"""Rays only where they matter: the light of scenes on the fine cells of their grid.
+"""Rays only where they matter: the light of scenes on the fine cells of a box.
 
 A first pass sends one ray through every fine cell of a box that holds all images of the source.
-Pixels that look at the bright part of the source, or where the mapping folds, are then sampled
-`supersampling` times an axis, more often for a source of fine detail; the faint smooth rest keeps
-its first ray.
+Pixels that look at what the source says must be sampled finely, or where the mapping folds, are
+sampled again, 2, 4, 8 or 16 times as densely along each axis; the faint smooth rest keeps its ray.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import pad
 
 from darkhaloscope.sim.grid import FINE, Grid
-from darkhaloscope.sim.lens import max_sie_deflection, rotate, source_plane
+from darkhaloscope.sim.lens import max_deflection
+from darkhaloscope.sim.mapping import Mapping
 from darkhaloscope.sim.scene import Scenes
-
-_BRIGHT, _DARK = 1e-2, 1e-4
-"""Of a template's peak: refined above the first, taken for nothing below the second."""
-
-_DETAIL_PER_STEP = 1.2
-"""Rays may lie this many lengths of a source's detail apart: aliases stay below 1e-5 of it."""
-
-_REFINEMENTS = (1, 2, 4)
+from darkhaloscope.sim.sources import Sources
 
 _BOX_MULTIPLE, _LIST_MULTIPLE = 4, 32
 """Vector units treat the leftovers of a loop differently: whole vectors keep a row's bits the same
 in any batch."""
 
-
-@dataclass(frozen=True)
-class Shapes:
-    """What the sampling needs to know of templates, in template pixels, (template,) each."""
-
-    bright: Tensor  # radius beyond which a template is below _BRIGHT of its peak
-    dark: Tensor  # and below _DARK
-    detail: Tensor  # rms length of its detail: sigma, for a Gaussian
-
-    @classmethod
-    def of(cls, templates: Tensor) -> "Shapes":
-        """Measured on (template, y, x)."""
-        n = templates.shape[-1]
-        axis = torch.arange(n, dtype=templates.dtype, device=templates.device) - (n - 1) / 2
-        radius = torch.hypot(axis[:, None], axis[None, :])
-        level = templates.abs() / templates.abs().amax((-2, -1), keepdim=True)
-        slope = sum(templates.diff(dim=d).square().sum((-2, -1)) for d in (-2, -1))
-        return cls(
-            bright=(radius * (level > _BRIGHT)).amax((-2, -1)) + 1,
-            dark=(radius * (level > _DARK)).amax((-2, -1)) + 1,
-            detail=torch.sqrt(templates.square().sum((-2, -1)) / slope),
-        )
-
-
-def fine_light(scenes: Scenes, templates: Tensor, shapes: Shapes, grid: Grid) -> Tensor:
-    """Flux of unit-flux sources in every fine cell, margin included; no PSF, no band.
-
-    templates : (template, y, x), each of unit flux; shapes : theirs
-    Returns (row, y, x), FINE cells a pixel and axis. A row's values do not depend on its batch.
-    """
-    view = _View(scenes, pad(templates[scenes.template], (1, 1, 1, 1)), grid)
-    scale = scenes.source_scale
-    dark = scale * shapes.dark[scenes.template]
-    first_x, first_y, n = _box(scenes, dark, grid)
-    every = torch.arange(len(scenes), device=templates.device)
-    cell = torch.arange(n * FINE, device=templates.device)
-    x = view.position(first_x[:, None] + _offsets(cell, FINE), scenes.center_x[:, None])
-    y = view.position(first_y[:, None] + _offsets(cell, FINE), scenes.center_y[:, None])
-    beta_x, beta_y = view.source(x[:, None, :], y[:, :, None], every[:, None, None])
-    radius = torch.sqrt(beta_x * beta_x + beta_y * beta_y)
-    light = view.brightness(beta_x, beta_y, every[:, None, None]) / FINE**2
-    light = torch.where(radius < _each(dark, light), light, 0.0)
-    cells = light.unflatten(2, (n, FINE)).unflatten(1, (n, FINE))
-
-    bright = _each(scale * shapes.bright[scenes.template], light)
-    row, iy, ix = _worth_refining(beta_x, beta_y, radius, bright).nonzero(as_tuple=True)
-    for factor, chosen in _refinements(scale * shapes.detail[scenes.template], grid, row):
-        filled = pad(chosen, (0, _rounded_up(len(chosen), _LIST_MULTIPLE) - len(chosen)))
-        r, jy, jx = row[filled], iy[filled], ix[filled]
-        refined = view.pixels(first_x[r] + jx, first_y[r] + jy, r, factor * grid.supersampling)
-        cells[row[chosen], iy[chosen], :, ix[chosen], :] = refined[: len(chosen)]
-    return _placed(light, first_x, first_y, n, grid)
+_HEART_PIXELS = 1.5
+"""Around a deflector's centre, where neighbouring rays are bent apart."""
 
 
 @dataclass(frozen=True)
-class _View:
-    """How points of the image plane, in any layout, see the sources of a batch."""
+class Boxes:
+    """Squares of pixels that hold all images of each row's source, within the grid; (row,) each."""
 
-    scenes: Scenes
-    images: Tensor  # (row, y, x), a border of zeros around each
-    grid: Grid
+    x: Tensor  # first pixel, counted from the edge of the margin
+    y: Tensor
+    side: Tensor
 
-    def position(self, pixel: Tensor, center: Tensor) -> Tensor:
-        """arcsec from the mass centre, of pixel indices counted from the margin's edge."""
-        middle = (self.grid.size + 2 * self.grid.margin - 1) / 2
-        return ((pixel - middle) * self.grid.pixel_scale - center).to(self.images.dtype)
-
-    def source(self, x: Tensor, y: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-        """Where rays of the given rows meet the source plane, arcsec from the source's centre."""
-        beta_x, beta_y = source_plane(
-            *torch.broadcast_tensors(x, y),
-            **{name: self._of(name, row) for name in ("theta_E", "q", "phi", "gamma1", "gamma2")},
-        )
-        return beta_x - self._of("source_x", row), beta_y - self._of("source_y", row)
-
-    def brightness(self, beta_x: Tensor, beta_y: Tensor, row: Tensor) -> Tensor:
-        """Flux per pixel of the grid: bilinear in the template, 0 outside."""
-        n = self.images.shape[-1]
-        scale = self._of("source_scale", row)
-        u, v = rotate(beta_x, beta_y, self._of("source_phi", row))
-        u = (u / scale + (n - 1) / 2).clamp(0, n - 1.001)
-        v = (v / scale + (n - 1) / 2).clamp(0, n - 1.001)
-        left, below = u.floor(), v.floor()
-        u, v = u - left, v - below
-        index = (left + n * below).int() + n * n * row.int()
-        flat, index = self.images.reshape(-1), index.reshape(-1)
-        corner = [flat[index + step].view_as(u) for step in (0, 1, n, n + 1)]
-        lower, upper = torch.lerp(corner[0], corner[1], u), torch.lerp(corner[2], corner[3], u)
-        return torch.lerp(lower, upper, v) * (self.grid.pixel_scale / scale) ** 2
-
-    def pixels(self, pixel_x: Tensor, pixel_y: Tensor, row: Tensor, per_axis: int) -> Tensor:
-        """Flux in the fine cells of single pixels, `per_axis` rays an axis: (pixel, FINE, FINE)."""
-        offset = _offsets(torch.arange(per_axis, device=row.device), per_axis)[:, None]
-        x = self.position(pixel_x + offset, self.scenes.center_x[row])
-        y = self.position(pixel_y + offset, self.scenes.center_y[row])
-        beta = self.source(x[None, :, :], y[:, None, :], row)
-        light = self.brightness(*beta, row).unflatten(1, (FINE, -1)).unflatten(0, (FINE, -1))
-        return light.sum((1, 3)).permute(2, 0, 1) / per_axis**2
-
-    def _of(self, name: str, row: Tensor) -> Tensor:
-        return getattr(self.scenes, name).to(self.images.dtype)[row]
+    def __getitem__(self, rows) -> "Boxes":
+        return Boxes(self.x[rows], self.y[rows], self.side[rows])
 
 
-def _offsets(sample: Tensor, per_pixel: int) -> Tensor:
-    """Positions, in pixels from the first pixel's centre, of samples counted from its edge."""
-    return (sample.double() + 0.5) / per_pixel - 0.5
-
-
-def _box(scenes: Scenes, dark: Tensor, grid: Grid) -> tuple[Tensor, Tensor, int]:
-    """First pixels and side of squares, within the grid, that hold all images of the sources."""
-    bend = max_sie_deflection(theta_E=scenes.theta_E, q=scenes.q)
-    shear = torch.hypot(scenes.gamma1, scenes.gamma2).clamp_max(0.9)
-    offset = torch.hypot(scenes.source_x, scenes.source_y)
-    reach = (offset + dark + bend) / (1 - shear) / grid.pixel_scale
-    full = grid.size + 2 * grid.margin
-    n = _rounded_up(min(full, int(torch.ceil(2 * reach.max())) + 2), _BOX_MULTIPLE)
+def boxes(scenes: Scenes, sources: Sources, grid: Grid) -> Boxes:
+    """Where to look: no ray from further out can be bent onto the source."""
+    within = _images_within(scenes, sources.reach(scenes, grid)) / grid.pixel_scale
+    side = torch.ceil((2 * within + 2) / _BOX_MULTIPLE).clamp_max(1e6).long() * _BOX_MULTIPLE
+    side = side.clamp_max(-(-grid.full // _BOX_MULTIPLE) * _BOX_MULTIPLE)
 
     def first(center: Tensor) -> Tensor:
-        middle = center / grid.pixel_scale + (full - n) / 2
-        return middle.round().long().clamp(0, max(0, full - n))
+        middle = (center / grid.pixel_scale + (grid.full - side) / 2).round()
+        return middle.clamp(min=0).minimum((grid.full - side).clamp_min(0)).long()
 
-    return first(scenes.center_x), first(scenes.center_y), n
+    return Boxes(first(scenes.center_x), first(scenes.center_y), side)
 
 
-def _worth_refining(beta_x: Tensor, beta_y: Tensor, radius: Tensor, bright: Tensor) -> Tensor:
-    """Pixels from some point of which the bright part of the source may be seen: (row, y, x).
+def _images_within(scenes: Scenes, dark: Tensor) -> Tensor:
+    """Radius around the main deflector, arcsec, that holds all images of the sources."""
+    bend = scenes.deflectors()
+    shear = torch.hypot(scenes.gamma1, scenes.gamma2).clamp_max(0.95)
+    fixed = torch.hypot(scenes.source_x, scenes.source_y) + dark
+    far = torch.hypot(bend.x, bend.y)
+    radius = (fixed + (bend.theta_E / torch.sqrt(bend.q)).sum(1)) / (1 - shear)
+    for _ in range(1 if scenes.slope is None and scenes.companions is None else 30):
+        most = max_deflection(
+            theta_E=bend.theta_E, q=bend.q, slope=bend.slope, within=radius[:, None] + far
+        )
+        radius = ((fixed + most.sum(1)) / (1 - shear)).maximum(radius)
+    return radius
 
-    What a point of a cell sees lies within half the steps to the next cells of what its centre
-    sees; where the mapping folds inside a pixel the steps are large and the pixel is refined.
-    """
-    (top_left, top_right), (low_left, low_right) = (
-        [(beta_x[:, i::FINE, j::FINE], beta_y[:, i::FINE, j::FINE]) for j in range(FINE)]
-        for i in range(FINE)
-    )
-    across = torch.maximum(_squared(top_left, top_right), _squared(low_left, low_right))
-    down = torch.maximum(_squared(top_left, low_left), _squared(top_right, low_right))
-    reach = torch.sqrt((across + down) / 2)
-    nearest = -max_pool2d(-radius[:, None], FINE)[:, 0]
-    return nearest < bright + reach
+
+@dataclass(frozen=True)
+class View:
+    """How the rows of a batch see their sources; made once, used in parts."""
+
+    mapping: Mapping
+    sources: Sources
+    grid: Grid
+    around: Boxes
+    source: Tensor  # (row,) int32
+    center_x: Tensor  # (row,) arcsec
+    center_y: Tensor
+    area: Tensor  # (row,) of a pixel, in the sources' own units
+    power_law: Tensor  # (row,) whether a deflector is not isothermal
+    heart: Tensor  # (row, deflector, 3) x, y, arcsec, and the nearest to the source seen there
+
+    @classmethod
+    def of(cls, scenes: Scenes, sources: Sources, grid: Grid) -> "View":
+        """Raises nothing: the scenes are checked before."""
+        axes = sources.axes(scenes)
+        area = (axes[:, 0, 0] * axes[:, 1, 1] - axes[:, 0, 1] * axes[:, 1, 0]).to(sources.dtype)
+        mapping = Mapping.of(scenes, axes, sources.dtype)
+        return cls(
+            mapping=mapping,
+            sources=sources,
+            grid=grid,
+            around=boxes(scenes, sources, grid),
+            source=scenes.template.int(),
+            center_x=scenes.center_x,
+            center_y=scenes.center_y,
+            area=area * grid.pixel_scale**2,
+            power_law=(scenes.deflectors().slope != 2).any(1),
+            heart=_hearts(scenes, mapping, grid),
+        )
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, rows: Tensor) -> "View":
+        power_law = self.power_law[rows]
+        mapping = replace(self.mapping.of_rows(rows), power_law=bool(power_law.any()))
+        return View(
+            mapping, self.sources, self.grid, self.around[rows],
+            self.source[rows], self.center_x[rows], self.center_y[rows],
+            self.area[rows], power_law, self.heart[rows],
+        )  # fmt: skip
+
+    def fine_light(self) -> Tensor:
+        """Flux of unit-flux sources in the fine cells of their boxes; no PSF, no band.
+
+        Returns (row, y, x), FINE cells a pixel and axis, all as wide as the widest box. A row's
+        values do not depend on its batch.
+        """
+        n = int(self.around.side.max())
+        points, level = self._first_pass(n)
+        fine = points.permute(0, 3, 1, 4, 2).reshape(len(self), n * FINE, n * FINE)
+        (todo,) = level.flatten().nonzero(as_tuple=True)
+        wanted = level.flatten().index_select(0, todo)
+        for doubled in range(1, self._doublings + 1):
+            pixel = todo[wanted == doubled]
+            if len(pixel):
+                fine.view(-1).index_copy_(0, *self._refined(pixel, n, doubled))
+        bulge = _mean_less_middle(fine).unflatten(2, (n, FINE)).unflatten(1, (n, FINE))
+        fine += (bulge * torch.exp2(-2 * level)[:, :, None, :, None]).view_as(fine)
+        return fine * _on_grid(self.around, n, self.grid) if n > self.grid.full else fine
+
+    @property
+    def _doublings(self) -> int:
+        return self.grid.doublings + self.sources.extra_doublings
+
+    def _first_pass(self, n: int) -> tuple[Tensor, Tensor]:
+        """Flux by one ray a cell, (row, cell y, cell x, y, x), and what each pixel still needs."""
+        device = self.source.device
+        cell, pixel = torch.arange(FINE, device=device), torch.arange(n, device=device)
+        steps = ((cell + 0.5) / FINE - 0.5)[:, None] + pixel
+        x = self._position(self.around.x[:, None, None] + steps, self.center_x[:, None, None])
+        y = self._position(self.around.y[:, None, None] + steps, self.center_y[:, None, None])
+        u, v = self.mapping.trailing(4)(x[:, None, :, None, :], y[:, :, None, :, None])
+        each = (..., *4 * (None,))
+        light = self.sources.brightness(u, v, self.source[each], self.grid)
+        return light * (self.area / FINE**2)[each], self._level(u, v, x.mean(1), y.mean(1))
+
+    def _level(self, u: Tensor, v: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """How often each pixel's rays must be doubled: (row, y, x).
+
+        u, v : what the centres of fine cells see, (row, cell y, cell x, y, x)
+        x, y : of the pixels, arcsec, (row, pixel)
+        What a point of a cell sees lies within half the steps to the next cells of what its centre
+        sees. Around the centre of a deflector, where images end abruptly, steps say nothing: there
+        it is no nearer to the source than what is seen on rings around that centre.
+        """
+        corner = [[(u[:, i, j], v[:, i, j]) for j in range(FINE)] for i in range(FINE)]
+        (top_left, top_right), (low_left, low_right) = corner
+        across = torch.maximum(_squared(top_left, top_right), _squared(low_left, low_right))
+        down = torch.maximum(_squared(top_left, low_left), _squared(top_right, low_right))
+        nearest = torch.addcmul(u * u, v, v).amin((1, 2)).sqrt()
+        distance = nearest - ((across + down) / 2).sqrt()
+        for heart_x, heart_y, seen in self.heart[..., None].permute(1, 2, 0, 3):
+            away = (x - heart_x).square()[:, None, :] + (y - heart_y).square()[:, :, None]
+            at_heart = away < (_HEART_PIXELS * self.grid.pixel_scale) ** 2
+            distance = torch.where(at_heart, torch.minimum(nearest, seen[..., None]), distance)
+        sharpness = self.sources.sharpness(distance, self.source[:, None, None], self.grid)
+        return _doublings(torch.maximum(across, down).sqrt() * sharpness, self._doublings)
+
+    def _refined(self, pixel: Tensor, n: int, doubled: int) -> tuple[Tensor, Tensor]:
+        """Fine cells of some of the (row, y, x) pixels, and their flux by more rays, both flat."""
+        filled = pad(pixel, (0, -len(pixel) % _LIST_MULTIPLE))
+        row, place = filled // (n * n), filled % (n * n)
+        iy, ix = place // n, place % n
+        per_axis = FINE << doubled
+        offset = (torch.arange(per_axis, device=row.device)[:, None] + 0.5) / per_axis - 0.5
+        x = self._position(self.around.x[row] + ix + offset, self.center_x[row])
+        y = self._position(self.around.y[row] + iy + offset, self.center_y[row])
+        u, v = self.mapping.of_rows(row)(x[None, :, :], y[:, None, :])
+        light = self.sources.brightness(u, v, self.source[row], self.grid)
+        for _ in range(doubled):
+            light = light[0::2] + light[1::2]
+            light = light[:, 0::2] + light[:, 1::2]
+        light *= self.area[row] / per_axis**2
+        first = FINE * ((row * n + iy) * (n * FINE) + ix)
+        step = torch.arange(FINE, device=row.device)[:, None]
+        cells = first + step[:, None] * (n * FINE) + step
+        some = slice(0, len(pixel))
+        return cells[..., some].flatten(), light[..., some].flatten()
+
+    def _position(self, pixel: Tensor, center: Tensor) -> Tensor:
+        """arcsec from the mass centre, of pixel indices counted from the margin's edge."""
+        middle = (self.grid.full - 1) / 2
+        return ((pixel - middle) * self.grid.pixel_scale - center).to(self.sources.dtype)
+
+
+def _doublings(needed: Tensor, at_most: int) -> Tensor:
+    """How often one ray must be doubled to be `needed` rays."""
+    return needed.clamp_min(1).log2().ceil().clamp_max(at_most)
+
+
+def _mean_less_middle(points: Tensor) -> Tensor:
+    """Of cells (row, y, x), by the curvature of what is around them; a quarter of it is missing
+    for every time that a cell's rays were doubled."""
+    around = -4 * points
+    around[:, 1:] += points[:, :-1]
+    around[:, :-1] += points[:, 1:]
+    around[:, :, 1:] += points[:, :, :-1]
+    around[:, :, :-1] += points[:, :, 1:]
+    return around / 24
+
+
+def _hearts(scenes: Scenes, mapping: Mapping, grid: Grid) -> Tensor:
+    """The deflectors' centres and the least |t| that is seen around them: (row, deflector, 3)."""
+    bend = scenes.deflectors()
+    angle = torch.arange(64, device=bend.x.device) * (math.pi / 32)
+    radius = grid.pixel_scale * torch.tensor([0.02, 0.5, 1.0], device=bend.x.device)
+    ring_x, ring_y = ((radius[:, None] * turn(angle)).flatten() for turn in (torch.cos, torch.sin))
+    x, y = ((c[..., None] + ring).flatten(1) for c, ring in ((bend.x, ring_x), (bend.y, ring_y)))
+    u, v = mapping.trailing(1)(x.to(mapping.packed.dtype), y.to(mapping.packed.dtype))
+    seen = torch.hypot(u, v).unflatten(1, (-1, len(ring_x))).amin(2)
+    return torch.stack([bend.x, bend.y, seen], dim=-1).to(mapping.packed.dtype)
 
 
 def _squared(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tensor:
     """Squared distance of two sets of points."""
-    return (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2
+    dx, dy = a[0] - b[0], a[1] - b[1]
+    return torch.addcmul(dx * dx, dy, dy)
 
 
-def _refinements(detail: Tensor, grid: Grid, row: Tensor):
-    """Pairs (factor, which pixels): how much finer than the grid a source must be sampled."""
-    needed = grid.step / (_DETAIL_PER_STEP * detail)
-    limits = torch.tensor(_REFINEMENTS[:-1], dtype=needed.dtype, device=needed.device)
-    level = torch.bucketize(needed, limits)[row]
-    for i, factor in enumerate(_REFINEMENTS):
-        chosen = (level == i).nonzero(as_tuple=True)[0]
-        if len(chosen):
-            yield factor, chosen
-
-
-def _placed(light: Tensor, first_x: Tensor, first_y: Tensor, n: int, grid: Grid) -> Tensor:
-    """Boxes of fine cells put into the whole, dark grid."""
-    side = FINE * (grid.size + 2 * grid.margin)
-    whole = light.new_zeros(len(light), side, side)
-    for row, (x, y) in enumerate(zip(first_x.tolist(), first_y.tolist(), strict=True)):
-        part = whole[row, FINE * y : FINE * (y + n), FINE * x : FINE * (x + n)]
-        part.copy_(light[row, : part.shape[0], : part.shape[1]])
-    return whole
-
-
-def _rounded_up(n: int, multiple: int) -> int:
-    return -(-n // multiple) * multiple
-
-
-def _each(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like.dtype)[:, None, None]
+def _on_grid(around: Boxes, n: int, grid: Grid) -> Tensor:
+    """True for the fine cells of boxes that lie on the grid: (row, y, x)."""
+    cell = torch.arange(n * FINE, device=around.x.device) // FINE
+    x, y = (first[:, None] + cell < grid.full for first in (around.x, around.y))
+    return y[:, :, None] & x[:, None, :]

@@ -2,43 +2,68 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from darkhaloscope.sim.blur import observe
-from darkhaloscope.sim.grid import Grid
-from darkhaloscope.sim.rays import Shapes, fine_light
+from darkhaloscope.sim.blur import is_sharp, observe, transform_side
+from darkhaloscope.sim.grid import FINE, Grid
+from darkhaloscope.sim.psf import Moffat, Psf
+from darkhaloscope.sim.rays import View
 from darkhaloscope.sim.scene import Scenes
+from darkhaloscope.sim.sources import Sources
 
-_ROWS_AT_ONCE = 8
-"""Bounds memory to some 10 MB, and keeps the working arrays in a core's cache."""
+_CELLS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 26}
+"""Bounds memory, to some 30 MB on a CPU: work for its caches, enough to outweigh the calls."""
+
+_MOFFAT = Moffat()
 
 
-def render(scenes: Scenes, templates: Tensor, grid: Grid, **psf) -> Tensor:
+def render(scenes: Scenes, sources: Sources, grid: Grid, psf: Psf = _MOFFAT) -> Tensor:
     """Images of the scenes.
 
-    templates : (template, y, x), each of unit flux
-    psf : psf_model, moffat_beta and psf_includes_pixel, as `blur.observe` takes them
-    Returns (row, band, y, x) : nmgy per pixel, in the templates' dtype; empty for no rows
+    sources : sources.Templates or sources.Sersics; psf : psf.Moffat, psf.Gaussian or psf.Images
+    Returns (row, band, y, x) : nmgy per pixel, in the sources' dtype; empty for no rows
     Raises ValueError for a bad scene, see Scenes.check
     """
-    images = [templates.new_empty((0, scenes.flux.shape[1], grid.size, grid.size))]
-    for rows, light in _lights(scenes, templates, grid):
-        image = observe(light[:, None], rows.psf_fwhm, grid, **psf)
-        images.append(image * rows.flux.to(image.dtype)[..., None, None])
-    return torch.cat(images)
+    scenes.check(len(sources))
+    psf.check(scenes)
+    view = View.of(scenes, sources, grid)
+    side = transform_side(scenes, view.around, grid, psf)
+    sharp = is_sharp(scenes, grid, psf)
+    shape = (*scenes.flux.shape, grid.size, grid.size)
+    images = torch.empty(shape, dtype=sources.dtype, device=sources.device)
+    for rows, (rows_side, rows_sharp) in _chunks(view, side, sharp):
+        some, seen = scenes[rows], view[rows]
+        light = seen.fine_light()
+        image = observe(light, seen.around, some, grid, psf, side=rows_side, sharp=bool(rows_sharp))
+        images[rows] = image * some.flux.to(image.dtype)[..., None, None]
+    return images
 
 
-def magnification(scenes: Scenes, templates: Tensor, grid: Grid) -> Tensor:
+def magnification(scenes: Scenes, sources: Sources, grid: Grid) -> Tensor:
     """Lensed over unlensed flux inside the grid and its margin, one number a row."""
-    totals = [light.sum((-2, -1)) for _, light in _lights(scenes, templates, grid)]
-    return torch.cat([templates.new_empty(0), *totals])
+    scenes.check(len(sources))
+    view = View.of(scenes, sources, grid)
+    totals = torch.empty(len(scenes), dtype=sources.dtype, device=sources.device)
+    for rows, _ in _chunks(view):
+        totals[rows] = view[rows].fine_light().sum((-2, -1))
+    return totals
 
 
-def _lights(scenes: Scenes, templates: Tensor, grid: Grid) -> Iterator[tuple[Scenes, Tensor]]:
-    """The scenes in chunks, each with its light on the grid's fine cells."""
-    scenes.check(len(templates))
-    shapes = Shapes.of(templates)
-    for start in range(0, len(scenes), _ROWS_AT_ONCE):
-        rows = scenes[start : start + _ROWS_AT_ONCE]
-        yield rows, fine_light(rows, templates, shapes, grid)
+def _chunks(view: View, *keys: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
+    """Indices of rows that go together, boxes of one size, and what `keys` say of all of them."""
+    every = (view.around.side, view.power_law, *keys)
+    kinds = np.array([key.cpu().numpy() for key in every], np.int64)
+    order = np.lexsort(kinds)
+    limit = _CELLS_AT_ONCE[view.source.device.type]
+    start = 0
+    for end in range(1, len(order) + 1):
+        if end < len(order):
+            alike = (kinds[1:, order[end]] == kinds[1:, order[start]]).all()
+            cells = (end + 1 - start) * (FINE * kinds[0, order[end]]) ** 2
+            if alike and cells <= limit:
+                continue
+        rows = torch.from_numpy(order[start:end]).to(view.source.device)
+        yield rows, kinds[2:, order[start]].tolist()
+        start = end

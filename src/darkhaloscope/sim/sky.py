@@ -13,10 +13,11 @@ import torch
 from scipy.ndimage import correlate1d
 from scipy.optimize import brentq
 
-from darkhaloscope.sim.blur import observe, to_cells
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.inject import poisson_residual
-from darkhaloscope.sim.light import sersic
+from darkhaloscope.sim.render import render
+from darkhaloscope.sim.scene import Scenes, stack
+from darkhaloscope.sim.sources import Sersics
 from darkhaloscope.units import (
     BANDS,
     ELECTRONS_PER_NMGY_PER_EXPOSURE,
@@ -31,6 +32,9 @@ MEDIAN_PSF_FWHM_ARCSEC = (1.474, 1.352, 1.291)
 
 MEDIAN_NEXP = (3, 3, 3)
 """A typical DECaLS depth."""
+
+_PAINT_TOLERANCE = 4e-3
+"""Of a galaxy's peak; the models of galaxies are cruder than that."""
 
 _COUNTS_SLOPE = 0.35  # d log10 N / d mag of field galaxies at r 18 to 24.5
 _COUNTS_RANGE = (18.0, 24.5)
@@ -129,30 +133,23 @@ def _draw_neighbour(rng, half_side, low, high) -> Galaxy:
 
 def paint(galaxies: list[Galaxy], conditions: Conditions, size: int) -> np.ndarray:
     """Noise-free image of the galaxies, (band, y, x), nmgy, dimmed by the Milky Way."""
-    grid = Grid(size, PIXEL_SCALE_ARCSEC)
-    axis = grid.axis().numpy()
-    light = np.zeros((len(BANDS), len(axis), len(axis)))
-    for galaxy in galaxies:
-        box_y, box_x = _box(axis, galaxy.y, galaxy), _box(axis, galaxy.x, galaxy)
-        shape = sersic(
-            axis[None, box_x] - galaxy.x,
-            axis[box_y, None] - galaxy.y,
-            r_e=galaxy.r_e,
-            n=galaxy.n,
-            q=galaxy.q,
-            phi=galaxy.phi,
-            softening=0.4 * grid.step,
-        )
-        flux = flux_from_mag(galaxy.mags + extinction(conditions.ebv))
-        light[:, box_y, box_x] += flux[:, None, None] * shape * grid.step**2
-    cells = to_cells(torch.from_numpy(light)[None], grid)
-    return observe(cells, torch.from_numpy(conditions.psf_fwhm)[None], grid)[0].numpy()
-
-
-def _box(axis: np.ndarray, center: float, galaxy: Galaxy) -> slice:
-    """Samples within reach: an exponential is dark at 8 r_e, a de Vaucouleurs profile is not."""
-    reach = math.inf if galaxy.n > 2 else max(8 * galaxy.r_e, 1.0)
-    return slice(*np.searchsorted(axis, [center - reach, center + reach]))
+    column = {
+        name: stack([getattr(galaxy, name) for galaxy in galaxies])
+        for name in ("x", "y", "r_e", "n", "q", "phi")
+    }
+    zero = torch.zeros_like(column["x"])
+    mags = np.array([galaxy.mags for galaxy in galaxies]) + extinction(conditions.ebv)
+    unlensed = Scenes(
+        theta_E=zero, q=zero + 1, phi=zero, gamma1=zero, gamma2=zero,
+        center_x=column["x"], center_y=column["y"], source_x=zero, source_y=zero,
+        source_phi=column["phi"], source_scale=column["r_e"],
+        template=torch.arange(len(galaxies)),
+        flux=stack(flux_from_mag(mags)),
+        psf_fwhm=stack(np.tile(conditions.psf_fwhm, (len(galaxies), 1))),
+    )  # fmt: skip
+    sources = Sersics(column["n"], column["q"])
+    images = render(unlensed, sources, Grid(size, PIXEL_SCALE_ARCSEC, _PAINT_TOLERANCE))
+    return images.sum(0, dtype=torch.float64).numpy()
 
 
 def extinction(ebv: float) -> np.ndarray:
