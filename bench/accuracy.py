@@ -1,4 +1,4 @@
-"""`make accuracy`: the renderer's errors over hard scenes, against 15 x 15 rays a pixel.
+"""`make accuracy`: the renderer's errors over hard scenes, against 31 x 31 rays a pixel.
 
 Scenes: q 0.3 to 1, theta_E 0.3 to 3 arcsec, sources anywhere, on folds and on cusps, PSFs of 0.7 to
 2.5 arcsec of every kind, stamps of 64, 101 and 128 pixels. Errors are the worst pixel over the

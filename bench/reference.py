@@ -1,7 +1,9 @@
-"""Images of scenes by brute force, 15 x 15 rays a pixel: what renderers are judged against.
+"""Images of scenes by brute force, 31 x 31 rays a pixel: what renderers are judged against.
+
+15 x 15 would do but for images that end at the centre of a deflector, where they miss by 0.2 %.
 
 Nothing of the package is used: rays are bent by lenstronomy, the template is read by SciPy, and the
-PSF is applied to all rays at once in Fourier space. Half a second to two a scene.
+PSF is applied to all rays at once in Fourier space. Two to eight seconds a scene.
 """
 
 import math
@@ -12,7 +14,7 @@ from lenstronomy.Util.param_util import phi_q2_ellipticity
 from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.ndimage import map_coordinates
 
-PER_PIXEL = 15
+PER_PIXEL = 31
 _KEPT = 3  # times the pixels' sampling: PSFs pass nothing beyond
 
 

@@ -1,4 +1,4 @@
-"""The renderer against brute force, 15 x 15 rays a pixel: a part of `make accuracy`."""
+"""The renderer against brute force, 31 x 31 rays a pixel: a part of `make accuracy`."""
 
 import pytest
 from accuracy import judge

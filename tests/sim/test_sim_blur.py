@@ -7,10 +7,10 @@ import torch
 
 from darkhaloscope.keys import generator
 from darkhaloscope.sim.blur import is_sharp, observe, transform_side
+from darkhaloscope.sim.boxes import Boxes
 from darkhaloscope.sim.grid import FINE, Grid
 from darkhaloscope.sim.light import hybrid_template
 from darkhaloscope.sim.psf import Moffat, named
-from darkhaloscope.sim.rays import Boxes
 from darkhaloscope.sim.scene import Scenes
 from darkhaloscope.units import stamp_center
 from tolerance import assert_images_agree, assert_within

@@ -6,9 +6,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from darkhaloscope.sim.boxes import Boxes
 from darkhaloscope.sim.grid import FINE, Grid
 from darkhaloscope.sim.psf import Frequencies, Psf
-from darkhaloscope.sim.rays import Boxes
 from darkhaloscope.sim.scene import Scenes
 
 _PIXEL_MULTIPLE = 16
@@ -34,10 +34,10 @@ def is_sharp(scenes: Scenes, grid: Grid, psf: Psf) -> Tensor:
 def observe(
     fine: Tensor, around: Boxes, scenes: Scenes, grid: Grid, psf: Psf, *, side: int, sharp: bool
 ) -> Tensor:
-    """Pixel images, of unit flux, of light on the fine cells of boxes.
+    """Pixel images of light on the fine cells of boxes, in the scenes' flux.
 
-    fine : (row, y, x), flux per cell; side : see transform_side; sharp : see is_sharp
-    Returns (row, band, y, x) : flux per pixel, the margin cut off
+    fine : (row, y, x), of unit flux; side : see transform_side; sharp : see is_sharp
+    Returns (row, band, y, x) : nmgy per pixel, the margin cut off
     The cells' own response is divided out, so this is the true convolved image at the pixel
     centres, up to what the rays missed. A sharp PSF is applied to cells, any other to pixels.
     """
@@ -52,7 +52,7 @@ def observe(
     size = per_pixel * grid.size
     rows = torch.fft.ifft(spectrum[:, None] * blur, dim=-2)[..., :size:per_pixel, :]
     images = torch.fft.irfft(rows, n=frequencies.n)[..., :size:per_pixel]
-    return images * per_pixel**2
+    return images * (scenes.flux * per_pixel**2).to(images.dtype)[..., None, None]
 
 
 def _spectrum(fine: Tensor, n: int, m: int) -> Tensor:

@@ -50,4 +50,4 @@ class Grid:
         An edge within a pixel costs a part of its light in inverse proportion to its rays, of
         which the PSF leaves some percent.
         """
-        return max(1, round(math.log2(0.25 / math.sqrt(self.tolerance))))
+        return max(1, round(math.log2(0.5 / math.sqrt(self.tolerance))))

@@ -83,7 +83,12 @@ class _Analytic:
 
     def transform(self, scenes: Scenes, frequencies: Frequencies, dtype: torch.dtype) -> Tensor:
         fwhm = scenes.psf_fwhm.to(dtype)[..., None, None]
-        return self.profile(_elliptical(scenes, frequencies, dtype), fwhm)
+        if scenes.psf_e1 is not None:
+            return self.profile(_elliptical(scenes, frequencies, dtype), fwhm)
+        # a round one is the same at k_y and -k_y; whole vectors, see blur
+        half, frequency = frequencies.n // 2, _round(frequencies, dtype, scenes.flux.device)
+        upper = self.profile(frequency[: half + 4], fwhm)
+        return torch.cat([upper[..., : half + 1, :], upper[..., 1:half, :].flip(-2)], dim=-2)
 
 
 @dataclass(frozen=True)
@@ -176,12 +181,12 @@ def named(model: str, moffat_beta: float, includes_pixel: bool) -> Psf:
 
 
 def _elliptical(scenes: Scenes, frequencies: Frequencies, dtype: torch.dtype) -> Tensor:
-    """|k| after the PSF is made round at its FWHM: (k_y, k_x) or (row, band, k_y, k_x)."""
-    if scenes.psf_e1 is None or scenes.psf_e2 is None:
-        return _round(frequencies, dtype, scenes.flux.device)
+    """|k| after the PSF is made round at its FWHM: (row, band, k_y, k_x)."""
     ky, kx = (k.to(dtype) for k in frequencies.along(scenes.flux))
     ky = ky[:, None]
-    e1, e2 = (e.to(dtype)[..., None, None] for e in (scenes.psf_e1, scenes.psf_e2))
+    e1, e2 = (
+        torch.as_tensor(e, dtype=dtype)[..., None, None] for e in (scenes.psf_e1, scenes.psf_e2)
+    )
     e = e1 * e1 + e2 * e2
     squared = (1 + e) * (kx * kx + ky * ky) + 2 * e1 * (kx * kx - ky * ky) + 4 * e2 * (kx * ky)
     return torch.sqrt((squared / (1 - e)).clamp_min(0))

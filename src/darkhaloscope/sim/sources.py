@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.scene import Scenes
 
-_BRIGHT_PER_TOLERANCE = 60.0
-_DARK_PER_TOLERANCE = 0.3
+_BRIGHT_PER_TOLERANCE, _BRIGHT_AT_MOST = 60.0, 0.1
+_DARK_PER_TOLERANCE = 0.45
 _STEP_PER_DETAIL = 0.5
 
 
@@ -56,6 +56,11 @@ def _coarsest_step(tolerance: float) -> float:
     Samples a step h apart fold detail of Gaussian width s down by exp(-2 (pi s / h)**2).
     """
     return _STEP_PER_DETAIL * math.pi * math.sqrt(2 / math.log(1 / tolerance))
+
+
+def _faint(tolerance: float) -> float:
+    """Brightness over its peak below which one ray a fine cell will do."""
+    return min(_BRIGHT_PER_TOLERANCE * tolerance, _BRIGHT_AT_MOST)
 
 
 class Templates:
@@ -124,7 +129,7 @@ class Templates:
 
     def _cut(self, tolerance: float) -> "_Cut":
         if tolerance not in self._cuts:
-            lit = self._relative > _BRIGHT_PER_TOLERANCE * tolerance
+            lit = self._relative > _faint(tolerance)
             dark = (self._outside > _DARK_PER_TOLERANCE * tolerance).sum(1).to(self.dtype)
             kept = self.images * (self._radius <= dark[:, None, None])
             self._cuts[tolerance] = _Cut(
@@ -213,8 +218,7 @@ class Sersics:
     def sharpness(self, distance: Tensor, source: Tensor, grid: Grid) -> Tensor:
         """Brightness falls by e over n/b r**(1 - 1/n): the finer, the nearer to a cusp."""
         b, power = self._packed[0][source], 2 * self._packed[1][source]
-        faint = _BRIGHT_PER_TOLERANCE * grid.tolerance
-        bright = (1 - math.log(faint) / b) ** (1 / power)
+        bright = (1 - math.log(_faint(grid.tolerance)) / b) ** (1 / power)
         steepness = b * power * distance.clamp_min(_CORE) ** (power - 1)
         return (distance < bright) * steepness / _coarsest_step(grid.tolerance)
 
