@@ -38,6 +38,7 @@ def test_bits_are_frozen():
         "OUT_OF_BRICK": 64,
         "SATURATED": 128,
         "NO_NOISE_MODEL": 256,
+        "LIGHT_OFF_STAMP": 512,
         "ASSUMED_PSF": 65536,
         "ASSUMED_INVVAR": 131072,
         "ASSUMED_NEXP": 262144,

@@ -15,6 +15,7 @@ class Flag(IntFlag):
     OUT_OF_BRICK = 64  # the cutout does not cover the stamp
     SATURATED = 128  # the survey marks a saturated pixel within 2 arcsec of the host
     NO_NOISE_MODEL = 256  # number of exposures unknown, so the gain is
+    LIGHT_OFF_STAMP = 512  # more than half of the added light falls beside the stamp
     ASSUMED_PSF = 1 << 16  # PSF taken from the survey's median, not measured here
     ASSUMED_INVVAR = 1 << 17  # noise measured from the pixels, not given with them
     ASSUMED_NEXP = 1 << 18  # number of exposures taken from the survey's median

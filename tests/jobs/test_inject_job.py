@@ -160,6 +160,31 @@ def test_flagged_hosts_go_to_quarantine_with_their_cause_for_every_kind(tmp_path
     assert record["usable"] == dict.fromkeys(KINDS, 5)
 
 
+def test_arcs_that_fall_beside_the_stamp_are_flagged(inputs, tmp_path):
+    """A lens without its arcs is a false label; its host remains."""
+    from darkhaloscope.config import Plan
+    from darkhaloscope.jobs.plan import plan
+
+    wide = Plan(
+        stamp_size_pix=32,
+        theta_E_median_arcsec=5.0,
+        theta_E_min_arcsec=4.5,
+        theta_E_max_arcsec=6.0,
+    )
+    plan(tmp_path / "plan.parquet", inputs / "cutouts", inputs / "bank.h5", wide)
+    (tmp_path / "cutouts").symlink_to(inputs / "cutouts")
+    (tmp_path / "bank.h5").symlink_to(inputs / "bank.h5")
+    make_stamps(tmp_path, tmp_path / "stamps")
+    bad = pq.read_table(tmp_path / "stamps" / "quarantine" / "part-00000.parquet").to_pydict()
+    lenses = [c for c, k in zip(bad["cause"], bad["kind"], strict=True) if k == "lens"]
+    assert lenses and all("LIGHT_OFF_STAMP" in cause for cause in lenses)
+    assert "host" not in bad["kind"]
+    record = read_json(tmp_path / "stamps" / RECORD)
+    assert record["usable"]["lens"] + len(lenses) == record["planned"]["lens"]
+    assert record["usable"]["host"] == record["planned"]["host"]
+    assert read_columns(tmp_path / "stamps")["flux_inside"].min() >= 0.5
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 def test_full_disk_is_said_and_leaves_only_whole_files(inputs, stamps, tmp_path):
     small = tmp_path / "small"

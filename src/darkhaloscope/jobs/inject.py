@@ -127,12 +127,13 @@ def inject_part(task: PartTask) -> Commit:
     rows["flags"] = rows["host_flags"] | np.where(
         (rows["template_index"] >= 0) & (rows["template_index"] < len(bank)), 0, Flag.BANK_INDEX
     )
-    rows["cause"] = np.array([names(int(bits)) for bits in rows["flags"]], object)
-    usable = (rows["flags"] & int(FATAL)) == 0
     images, invvar = images[host], invvar[host]
     rows |= _rendering_columns(rows, task)
-    arcs = render_rows(rows, bank, usable)
+    arcs = render_rows(rows, bank, _usable(rows))
     rows |= _measurements(rows, arcs, invvar)
+    rows["flags"] = rows["flags"] | np.where(rows["flux_inside"] < 0.5, Flag.LIGHT_OFF_STAMP, 0)
+    rows["cause"] = np.array([names(int(bits)) for bits in rows["flags"]], object)
+    usable = _usable(rows)
     stamps = inject(
         images[usable],
         arcs[usable],
@@ -147,6 +148,10 @@ def inject_part(task: PartTask) -> Commit:
         Counter(rows["kind"][usable].tolist()),
         Counter(rows["cause"][~usable].tolist()),
     )
+
+
+def _usable(rows: Columns) -> np.ndarray:
+    return (rows["flags"] & int(FATAL)) == 0
 
 
 def render_rows(rows: Mapping[str, np.ndarray], bank: Bank, usable: np.ndarray) -> np.ndarray:
@@ -252,7 +257,8 @@ def _measurements(rows: Columns, arcs: np.ndarray, invvar: np.ndarray) -> Column
     flux = arcs.sum((-2, -1), dtype=np.float64)
     snr = matched_snr(arcs, np.nan_to_num(invvar))
     expected = rows["source_flux_r_nmgy"] * rows["magnification"]
-    inside = np.where(arcs.any((1, 2, 3)), flux[:, BANDS.index("r")] / expected, 1.0)
+    lit = _usable(rows) & (rows["kind"] != "host")
+    inside = np.where(lit, flux[:, BANDS.index("r")] / expected, 1.0)
     return {
         **dict(zip(band_columns("arc_flux_{b}_nmgy"), flux.T, strict=True)),
         **dict(zip(band_columns("arc_snr_{b}"), snr.T, strict=True)),
