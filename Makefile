@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench docs lock clean
+.PHONY: demo test check format bench accuracy scaling docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -26,8 +26,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Peers that are installed are timed too: pip install caustics jaxtronomy
 bench: $(VENV)/.dev
-	$(BIN)/python bench/renderer.py
+	$(BIN)/python bench/renderer.py --write
+
+accuracy: $(VENV)/.dev
+	$(BIN)/python bench/accuracy.py
+
+scaling: $(VENV)/.dev
+	$(BIN)/python bench/scaling.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make.py

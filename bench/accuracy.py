@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--systems", type=int, default=315)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3, 4e-3])
+    parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3, 1e-2])
     args = parser.parse_args()
     tolerances = tuple(args.tolerances)
     with ProcessPoolExecutor(args.workers) as pool:
