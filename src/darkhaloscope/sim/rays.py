@@ -35,7 +35,7 @@ class View:
     center_x: Tensor  # (row,) arcsec
     center_y: Tensor
     area: Tensor  # (row,) of a pixel, in the sources' own units
-    power_law: Tensor  # (row,) whether a deflector is not isothermal
+    lenses: Tensor  # (row,) no mass 0, isothermal 1, power law 2; a chunk is of one kind
     hearts: Tensor  # (row, deflector, 4), see kernels.doublings
     kernels: Kernels
 
@@ -54,7 +54,7 @@ class View:
             center_x=scenes.center_x,
             center_y=scenes.center_y,
             area=area * grid.pixel_scale**2,
-            power_law=(scenes.deflectors().slope != 2).any(1),
+            lenses=_kinds(scenes),
             hearts=_hearts(scenes, mapping, grid),
             kernels=kernels(compiled),
         )
@@ -63,12 +63,15 @@ class View:
         return len(self.source)
 
     def __getitem__(self, rows: Tensor) -> "View":
-        power_law = self.power_law[rows]
-        mapping = replace(self.mapping.of_rows(rows), power_law=bool(power_law.any()))
+        lenses = self.lenses[rows]
+        mapping, kind = self.mapping.of_rows(rows), int(lenses.max())
+        mapping = replace(
+            mapping, power_law=kind == 2, n_deflectors=mapping.n_deflectors * (kind > 0)
+        )
         return View(
             mapping, self.sources, self.grid, self.around[rows],
             self.source[rows], self.center_x[rows], self.center_y[rows],
-            self.area[rows], power_law, self.hearts[rows], self.kernels,
+            self.area[rows], lenses, self.hearts[rows, : mapping.n_deflectors], self.kernels,
         )  # fmt: skip
 
     def fine_light(self) -> Tensor:
@@ -136,6 +139,11 @@ class View:
         """arcsec from the mass centre, of pixel indices counted from the margin's edge."""
         middle = (self.grid.full - 1) / 2
         return ((pixel - middle) * self.grid.pixel_scale - center).to(self.sources.dtype)
+
+
+def _kinds(scenes: Scenes) -> Tensor:
+    bend = scenes.deflectors()
+    return (bend.theta_E > 0).any(1).long() * (1 + (bend.slope != 2).any(1).long())
 
 
 def _hearts(scenes: Scenes, mapping: Mapping, grid: Grid) -> Tensor:

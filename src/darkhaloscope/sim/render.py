@@ -57,7 +57,7 @@ def magnification(scenes: Scenes, sources: Sources, grid: Grid) -> Tensor:
 
 def _chunks(view: View, *keys: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
     """Indices of rows that go together, boxes of one size, and what `keys` say of all of them."""
-    every = (view.around.side, view.power_law, *keys)
+    every = (view.around.side, view.lenses, *keys)
     kinds = np.array([key.cpu().numpy() for key in every], np.int64)
     order = np.lexsort(kinds)
     limit = _CELLS_AT_ONCE[view.source.device.type]

@@ -178,7 +178,7 @@ class Sersics:
     Source: Ciotti & Bertin (1999) for b_n, here from the incomplete gamma function itself
     """
 
-    extra_doublings = 4
+    extra_doublings = 2
 
     def __init__(self, n: Tensor, q: Tensor, dtype: torch.dtype = torch.float32):
         if not bool(((n >= 0.3) & (n <= 8) & (q > 0) & (q <= 1)).all()):
