@@ -40,29 +40,27 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
         torch.set_num_threads(1)
         yield from map(work, pending)
         return
-    pool = ProcessPoolExecutor(
-        min(processes, len(pending)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_one_thread,
-    )
-    try:
-        with _interrupts_noted() as stop:
+    with _interrupts_noted() as stop:
+        pool = ProcessPoolExecutor(
+            min(processes, len(pending)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_one_thread,
+        )
+        try:
             with _interrupts_blocked():  # workers inherit this: the parent decides when to stop
                 waiting = {pool.submit(work, task) for task in pending}
-            while waiting:
+            while waiting and not stop.is_set():
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                if stop.is_set():
-                    raise KeyboardInterrupt
                 yield from (future.result() for future in done)
-            if stop.is_set():
-                raise KeyboardInterrupt
-    except BrokenProcessPool as error:
-        raise DhsError(
-            "a worker process was killed, perhaps for memory; run the same command again with "
-            "fewer --processes: parts already written are kept"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        except BrokenProcessPool as error:
+            raise DhsError(
+                "a worker process was killed, perhaps for memory; run the same command again with "
+                "fewer --processes: parts already written are kept"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    if stop.is_set():
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
