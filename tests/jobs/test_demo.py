@@ -89,9 +89,13 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
 def test_an_interrupt_is_one_sentence(settings, tmp_path):
     out = tmp_path / "interrupted"
     process = subprocess.Popen(
-        _command(settings, out, 2), stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a runner may ignore it
-    )  # fmt: skip
+        _command(settings, out, 2),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a test runner may ignore Ctrl-C, and its children would inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     deadline = time.monotonic() + 60
     while not list(out.glob("stamps/identity.json")) and time.monotonic() < deadline:
         time.sleep(0.002)
