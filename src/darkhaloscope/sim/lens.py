@@ -1,4 +1,4 @@
-"""Deflection of light: isothermal and power-law ellipsoids, and external shear."""
+"""Deflection of light by isothermal and power-law ellipsoids."""
 
 import math
 
@@ -88,16 +88,3 @@ def max_deflection(*, theta_E: Tensor, q: Tensor, slope: Tensor, within: Tensor)
     return torch.where(
         slope > 2, theta_E / torch.sqrt(q), isothermal * growth ** (2 - slope).clamp_min(0)
     )
-
-
-def shear_deflection(
-    x: Tensor, y: Tensor, *, gamma1: Tensor, gamma2: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Deflection of an external shear that vanishes at the origin; arcsec in, arcsec out."""
-    return gamma1 * x + gamma2 * y, gamma2 * x - gamma1 * y
-
-
-def rotate(x: Tensor, y: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates of the same points in axes turned counter-clockwise by phi (rad)."""
-    c, s = torch.cos(phi), torch.sin(phi)
-    return c * x + s * y, c * y - s * x
