@@ -43,14 +43,17 @@ def ours(tolerance: float, compiled: bool) -> tuple[str, peers.Method]:
     return f"DarkHaloScope, tolerance {tolerance:g}, {how}", run
 
 
-def methods() -> dict[str, peers.Method]:
+def methods() -> tuple[dict[str, peers.Method], list[str]]:
+    """All that can run, and the names of peers that are not installed."""
     made = [ours(tolerance, compiled) for compiled in (True, False) for tolerance in (1e-3, 1e-2)]
+    missing = []
     for name, maker in peers.MAKERS.items():
         try:
             made.append(maker())
         except ImportError as error:
             print(f"{name} is left out: {error}")
-    return dict(made)
+            missing.append(name)
+    return dict(made), missing
 
 
 def pinned() -> None:
@@ -59,11 +62,10 @@ def pinned() -> None:
     torch.set_num_threads(1)
 
 
-def measured(work: Work, turns: int) -> list[dict]:
+def measured(every: dict[str, peers.Method], work: Work, turns: int) -> list[dict]:
     """A row a method: name, stamps per second, ratio to the slowest, errors."""
     few = work[:SLOW_ROWS]
     truth = few.truth()
-    every = methods()
     results, batches = [], {}
     for name, run in every.items():
         error = np.abs(run(few) - truth).max((2, 3)) / truth.max((2, 3))
@@ -116,10 +118,13 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     args = parser.parse_args()
     pinned()
-    results = measured(draw(args.rows), args.turns)
+    every, missing = methods()
+    results = measured(every, draw(args.rows), args.turns)
     said = f"{SIZE} x {SIZE} x 3 bands, one core, medians of {args.turns} turns\n\n{table(results)}"
     print(said)
-    if args.write:
+    if args.write and missing:
+        print(f"\n{PAGE.name} is left as it is, for want of {', '.join(missing)}")
+    elif args.write:
         text = PAGE.read_text(encoding="utf-8")
         before, _, rest = text.partition(BEGIN)
         PAGE.write_text(before + BEGIN + "\n\n" + said + "\n\n" + END + rest.partition(END)[2])

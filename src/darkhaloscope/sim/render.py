@@ -13,7 +13,7 @@ from darkhaloscope.sim.rays import View
 from darkhaloscope.sim.scene import Scenes
 from darkhaloscope.sim.sources import Sources
 
-_CELLS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 26}
+_CELLS_AT_ONCE = {"cpu": 1 << 17, "gpu": 1 << 26}
 """Bounds memory, to some 30 MB on a CPU: work for its caches, enough to outweigh the calls."""
 
 _MOFFAT = Moffat()
@@ -60,7 +60,7 @@ def _chunks(view: View, *keys: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
     every = (view.around.side, view.lenses, *keys)
     kinds = np.array([key.cpu().numpy() for key in every], np.int64)
     order = np.lexsort(kinds)
-    limit = _CELLS_AT_ONCE[view.source.device.type]
+    limit = _CELLS_AT_ONCE["cpu" if view.source.device.type == "cpu" else "gpu"]
     start = 0
     for end in range(1, len(order) + 1):
         if end < len(order):
