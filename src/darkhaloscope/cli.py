@@ -53,26 +53,28 @@ def bank_cosmos(
     *,
     cosmos_dir: Annotated[Path, Parameter(help="folder that galsim_download_cosmos made")],
     out: _OutBank,
+    processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[BankCosmos, _Flat] = BankCosmos(),
 ) -> None:
     """Make a bank of real HST galaxies from a GalSim RealGalaxyCatalog."""
-    from darkhaloscope.jobs import banks
+    from darkhaloscope.jobs import banks, pool
 
-    banks.bank_cosmos(out, cosmos_dir, cfg)
+    banks.bank_cosmos(out, cosmos_dir, cfg, pool.count(processes))
 
 
 @bank_app.command(name="hybrid")
 def bank_hybrid(
     *,
     out: _OutBank,
+    processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[BankHybrid, _Flat] = BankHybrid(),
 ) -> None:
     """Make a bank of Sersic galaxies with clumps; needs no download."""
-    from darkhaloscope.jobs import banks
+    from darkhaloscope.jobs import banks, pool
 
-    banks.bank_hybrid(out, cfg)
+    banks.bank_hybrid(out, cfg, pool.count(processes))
 
 
 @cutouts_app.command(name="synthetic")

@@ -54,7 +54,21 @@ class Bank(Stage):
     split_fractions: Annotated[
         tuple[float, float, float], _setting("train, val and test share of the templates")
     ] = (0.7, 0.15, 0.15)
+    dtype: Annotated[
+        Literal["float32", "float16"],
+        _setting("of the stored pixels; float16 halves the file, its error is printed"),
+    ] = "float32"
     seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
+
+    @model_validator(mode="after")
+    def _psf_is_sampled(self) -> Self:
+        if self.intrinsic_psf_fwhm_arcsec < 2 * self.src_pixscale_arcsec:
+            raise ValueError(
+                f"src_pixscale_arcsec = {self.src_pixscale_arcsec:g} does not sample a PSF of "
+                f"intrinsic_psf_fwhm_arcsec = {self.intrinsic_psf_fwhm_arcsec:g}: at least two "
+                "pixels a FWHM are needed; make the pixels smaller or the PSF wider"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fractions_add_up(self) -> Self:
@@ -71,7 +85,21 @@ class BankCosmos(Bank):
     n_sources: Annotated[int, _setting("templates wanted; 0 takes all that survive", ge=0)] = 0
     min_hlr_arcsec: Annotated[float, _setting("smallest half-light radius kept", gt=0)] = 0.1
     max_hlr_arcsec: Annotated[float, _setting("largest half-light radius kept", gt=0)] = 1.0
-    min_snr: Annotated[float, _setting("lowest S/N kept, within the segment", ge=0)] = 20.0
+    min_snr: Annotated[float, _setting("lowest S/N kept, within the mask", ge=0)] = 20.0
+    max_pedestal_fraction: Annotated[
+        float, _setting("largest pedestal subtracted, of the flux", gt=0, le=1)
+    ] = 0.3
+    max_mag_difference: Annotated[
+        float, _setting("of what was cut out and the catalogue's magnitude", gt=0)
+    ] = 0.8
+    exclusion_level: Annotated[
+        Literal["none", "bad_stamp", "bad_fits", "marginal"],
+        _setting("which flags of GalSim's COSMOSCatalog turn a galaxy away, where it has them"),
+    ] = "marginal"
+    sample: Annotated[
+        Literal["23.5", "25.2"] | None,
+        _setting("COSMOS sample wanted, where a folder holds several"),
+    ] = None
 
     @model_validator(mode="after")
     def _hlr_range(self) -> Self:

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from darkhaloscope.errors import DhsError
-from darkhaloscope.io.bank import COLUMNS, read_bank, write_bank
+from darkhaloscope.io.bank import (
+    COLUMNS,
+    MADE,
+    REJECTED,
+    TEXT,
+    Rejects,
+    bank_writer,
+    read_bank,
+    read_rejects,
+    write_bank,
+)
 from darkhaloscope.io.files import sha256
 from tolerance import assert_within
 
@@ -19,14 +29,12 @@ def _images(n=5, size=32) -> np.ndarray:
 
 
 def _columns(n=5) -> dict:
-    return {
+    return {name: np.full(n, value) for name, value in MADE.items()} | {
         "template_id": [f"galaxy é {i}" for i in range(n)],
+        "source": ["hybrid"] * n,
         "split": ["train", "val", "test", "train", "val"][:n],
         "hlr_arcsec": np.linspace(0.1, 0.5, n),
-        "mag": np.full(n, np.nan),
-        "snr": np.full(n, np.inf),
         "clumpiness": np.linspace(0.02, 0.2, n),
-        "clumpiness_noise": np.zeros(n),
         "clump_fraction": np.linspace(0, 0.4, n),
     }
 
@@ -34,10 +42,11 @@ def _columns(n=5) -> dict:
 IDENTITY = {"stage": "bank", "config": json.dumps({"seed": 1})}
 
 
-def _write(path, images=None, columns=None):
+def _write(path, images=None, columns=None, **more):
     images = _images() if images is None else images
     columns = _columns() if columns is None else columns
-    write_bank(path, images, columns, pixel_scale=0.03, psf_fwhm=0.15, identity=IDENTITY)
+    about = {"pixel_scale": 0.03, "psf_fwhm": 0.15, "identity": IDENTITY} | more
+    write_bank(path, images, columns, **about)
     return path
 
 
@@ -49,12 +58,13 @@ def bank_path(tmp_path):
 def test_round_trip(bank_path):
     bank = read_bank(bank_path)
     assert len(bank) == 5
-    assert bank.images.dtype == np.float32 and (bank.images == _images()).all()
+    assert bank.templates(slice(None)).dtype == np.float32 and bank.size == 32
+    assert_within(bank.templates(slice(None)), _images(), 1e-9, "templates")
     assert (bank.pixel_scale, bank.psf_fwhm, bank.identity) == (0.03, 0.15, IDENTITY)
     assert set(bank.columns) == set(COLUMNS)
     for name, want in _columns().items():
         got = bank.columns[name]
-        if name in {"template_id", "split"}:
+        if name in TEXT:
             assert got.tolist() == want
         else:
             np.testing.assert_array_equal(got, want)
@@ -63,7 +73,7 @@ def test_round_trip(bank_path):
 
 
 def test_images_are_a_memory_map_of_the_file(bank_path):
-    images = read_bank(bank_path).images
+    images = read_bank(bank_path).stored
     assert isinstance(images, np.memmap) and not images.flags.writeable
 
 
@@ -106,13 +116,13 @@ def test_a_foreign_hdf5_is_refused(tmp_path):
     path = tmp_path / "bank.h5"
     with h5py.File(path, "w") as file:
         file["images"] = _images()
-    with pytest.raises(DhsError, match="HDF5 but no source bank of format darkhaloscope-bank 1"):
+    with pytest.raises(DhsError, match="HDF5 but no source bank of format darkhaloscope-bank 2"):
         read_bank(path)
 
 
 def test_another_version_is_refused(bank_path):
     with h5py.File(bank_path, "r+") as file:
-        file.attrs["version"] = 2
+        file.attrs["version"] = 1
     with pytest.raises(DhsError, match="no source bank of format"):
         read_bank(bank_path)
 
@@ -126,7 +136,7 @@ def test_a_bank_that_lacks_a_dataset_is_refused(bank_path, name):
 
 
 def test_images_that_cannot_be_mapped_are_refused(bank_path):
-    for change in ({"compression": "gzip"}, {"dtype": "<f8"}):
+    for change in ({"compression": "gzip"}, {"dtype": "<f8"}, {"dtype": ">f4"}):
         with h5py.File(bank_path, "r+") as file:
             del file["images"]
             file.create_dataset("images", data=_images(), **change)
@@ -177,4 +187,49 @@ def test_a_bank_is_not_replaced_by_a_broken_one(bank_path):
         _write(bank_path, columns=columns)
     assert bank_path.read_bytes() == before
     assert [p.name for p in bank_path.parent.iterdir()] == ["bank.h5"]
-    assert_within(read_bank(bank_path).images.sum((1, 2)), np.ones(5), 1e-3, "flux")
+    assert_within(read_bank(bank_path).templates(slice(None)).sum((1, 2)), np.ones(5), 1e-3, "flux")
+
+
+def test_a_fault_between_those_looked_at_is_found_when_it_is_used(tmp_path):
+    images = np.repeat(_images(1), 200, axis=0)
+    columns = {name: np.repeat(values[:1], 200) for name, values in _columns().items()}
+    path = _write(tmp_path / "bank.h5", images, columns)
+    with h5py.File(path, "r+") as file:
+        file["images"][7] = 0
+    bank = read_bank(path)
+    assert len(bank.templates([6, 8])) == 2
+    with pytest.raises(DhsError, match="template 7 has flux 0 where 1 is required"):
+        bank.templates([6, 7])
+
+
+def test_half_precision_is_near_and_says_how_near(tmp_path):
+    images = _images()
+    about = {"pixel_scale": 0.03, "psf_fwhm": 0.15, "identity": IDENTITY, "dtype": "float16"}
+    with bank_writer(tmp_path / "half.h5", _columns(), size=32, **about) as writer:
+        writer.add(images[:2])
+        writer.add(images[2:])
+    bank = read_bank(tmp_path / "half.h5")
+    assert bank.stored.dtype == np.float16
+    got = bank.templates(slice(None))
+    worst = (np.abs(got - images).max((1, 2)) / images.max((1, 2))).max()
+    assert 0 < worst < 5e-4 and 0.5 * worst < writer.worst_error < 2 * worst
+    assert_within(got.sum((1, 2)), np.ones(5), 1e-6, "flux")
+
+
+def test_what_was_turned_away_is_kept_with_pictures(tmp_path, bank_path):
+    columns = {name: np.array([np.nan, 1.0]) for name in REJECTED}
+    columns |= {"template_id": np.array(["a", "é"]), "reason": np.array(["bad stamp", "blended"])}
+    pictures = np.ones((1, 32, 32), np.float32)
+    path = _write(tmp_path / "b.h5", rejects=Rejects(columns, pictures))
+    got = read_rejects(path)
+    assert len(got) == 2 and got.columns["reason"].tolist() == ["bad stamp", "blended"]
+    assert (got.images == pictures).all() and np.isnan(got.columns["snr"][0])
+    assert len(read_rejects(bank_path)) == 0
+
+
+@pytest.mark.parametrize("n", [4, 6])
+def test_a_bank_of_fewer_or_more_templates_than_announced_is_not_written(tmp_path, n):
+    images = np.repeat(_images(1), n, axis=0)
+    with pytest.raises((ValueError, TypeError, DhsError)):
+        _write(tmp_path / "bank.h5", images)
+    assert not list(tmp_path.iterdir())

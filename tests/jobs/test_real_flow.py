@@ -29,8 +29,8 @@ def real_run(real_data, tmp_path_factory):
 def test_bank_holds_galaxies_not_noise(real_run):
     bank = read_bank(real_run / "bank.h5")
     assert 25 <= len(bank) <= 60
-    assert np.abs(bank.images.sum((1, 2)) - 1).max() < 1e-3
-    border = np.concatenate([bank.images[:, :4].ravel(), bank.images[:, -4:].ravel()])
+    assert np.abs(bank.templates(slice(None)).sum((1, 2)) - 1).max() < 1e-3
+    border = np.concatenate([bank.stored[:, :4].ravel(), bank.stored[:, -4:].ravel()])
     assert np.abs(border).max() < 1e-4
     assert bank.columns["hlr_arcsec"].min() >= 0.1
     assert 0.15 < np.median(bank.columns["hlr_arcsec"]) < 0.4

@@ -8,12 +8,14 @@ from scipy.ndimage import gaussian_filter
 
 from darkhaloscope.keys import generator
 from darkhaloscope.sim.light import half_light_radius, hybrid_template, sersic
-from darkhaloscope.sim.template import clean
+from darkhaloscope.sim.template import Noise, Unfit, clean, expected_clumpiness, smooth_fit
 from tolerance import assert_ratio, assert_within
 
 SCALE, SIZE = 0.03, 128
 _SMOOTHING = 1.5  # pixels; correlates the noise
 _AREA = 4 * math.pi * _SMOOTHING**2
+_S2 = _SMOOTHING**2
+_ROUGH = math.sqrt(1 - 2 * _S2 / (_S2 + 0.5) + _S2 / (_S2 + 1))  # left by 1 - G1, analytically
 
 
 def _noise(seed: int, sigma: float, size: int = SIZE) -> np.ndarray:
@@ -36,13 +38,8 @@ def _galaxy(i: int) -> np.ndarray:
 
 
 def _clean(image, sigma, **changed):
-    settings = {
-        "pixel_scale": SCALE,
-        "psf_fwhm": 0.15,
-        "noise_sigma": sigma,
-        "noise_area": _AREA,
-        "data_size": SIZE,
-    }
+    noise = Noise(sigma, _AREA, _ROUGH * sigma)
+    settings = {"pixel_scale": SCALE, "psf_fwhm": 0.15, "noise": noise, "data_size": SIZE}
     return clean(image, **(settings | changed))
 
 
@@ -59,8 +56,8 @@ def test_a_bright_galaxy_is_recovered(i):
     assert_within(got.image.sum(), 1.0, 1e-12, "flux")
     true = half_light_radius(galaxy, SCALE)
     assert_ratio(got.hlr_arcsec, true, 0.1, "half-light radius")
-    assert np.corrcoef(got.image.ravel(), galaxy.ravel())[0, 1] > 0.99
-    assert got.border_fraction < 0.01
+    assert np.corrcoef(got.image.ravel(), galaxy.ravel())[0, 1] > 0.98
+    assert_ratio(got.flux, 50, 0.08, "flux in the stamp's unit")
 
 
 @pytest.mark.parametrize("i", range(4))
@@ -96,15 +93,20 @@ def test_rectified_noise_is_no_galaxy():
         try:
             assert _clean(np.clip(_noise(seed, 1.0), 0, None), 1.0).snr < 10
         except ValueError as reason:
-            assert "detected" in str(reason) or "flux" in str(reason)
+            assert str(reason) in {
+                "nothing detected at the centre",
+                "the sky beside it is not empty",
+                "blended",
+            }
 
 
 def test_a_pedestal_is_removed():
     galaxy, sigma = _galaxy(1), _sigma(100)
     stamp = galaxy + _noise(3, sigma)
     plain, raised = _clean(stamp, sigma), _clean(stamp + sigma, sigma)
-    assert_ratio(raised.hlr_arcsec, plain.hlr_arcsec, 0.02, "half-light radius")
-    assert_within(raised.image, plain.image, 1e-3 * plain.image.max(), "template")
+    assert_ratio(raised.hlr_arcsec, plain.hlr_arcsec, 0.05, "half-light radius")
+    assert_within(raised.image, plain.image, 0.02 * plain.image.max(), "template")
+    assert raised.pedestal_fraction > 0.2 and plain.pedestal_fraction < 0.05
     left_in = half_light_radius(stamp + sigma, SCALE)
     assert left_in > 1.5 * plain.hlr_arcsec  # what the pedestal does if it stays
 
@@ -171,7 +173,7 @@ def test_noise_in_the_padding_does_not_count():
 def test_a_galaxy_cut_off_by_its_stamp_is_refused(data_size, sigma):
     y, x = (np.indices((SIZE, SIZE)) - (SIZE - 1) / 2) * SCALE
     big = sersic(x, y, r_e=1.5, n=1.0, q=0.7, softening=0.1) * SCALE**2
-    with pytest.raises(ValueError, match="truncated by its stamp"):
+    with pytest.raises(ValueError, match=r"truncated by its stamp|pedestal"):
         _clean(big + _noise(2, sigma), sigma, data_size=data_size)
 
 
@@ -182,9 +184,98 @@ def test_an_empty_centre_is_refused():
         _clean(gaussian_filter(off, 2.0), 1e-5)
 
 
-def test_clumpiness_of_noise_is_reported_beside_that_of_the_galaxy():
-    sigma = _sigma(40)
-    noisy, deep = _clean(_galaxy(0) + _noise(8, sigma), sigma), _clean(_galaxy(0), 1e-7)
-    assert noisy.clumpiness > deep.clumpiness + 0.02
-    assert noisy.clumpiness - noisy.clumpiness_noise < noisy.clumpiness / 2
-    assert 0.5 < noisy.clumpiness_noise / (noisy.clumpiness - 0.3 * deep.clumpiness) < 1.5
+def test_noise_of_a_correlation_function_is_that_of_the_noise():
+    y, x = np.indices((64, 64)) - 32
+    correlation = 4.0 * np.exp(-(x**2 + y**2) / (4 * _S2))
+    noise = Noise.of(correlation, electrons=100.0)
+    assert_ratio(noise.sigma, 2.0, 1e-9, "sigma")
+    assert_ratio(noise.area, _AREA, 1e-3, "area")
+    assert_ratio(noise.rough / noise.sigma, _ROUGH, 1e-3, "rough")
+    drawn = _noise(1, 2.0, 512)
+    assert_ratio((drawn - gaussian_filter(drawn, 1.0)).std(), noise.rough, 0.03, "drawn noise")
+    assert_ratio(noise.scaled(3).rough, 3 * noise.rough, 1e-12, "scaled")
+    photons = 100.0 * 4 * _AREA  # as much variance as the sky's
+    assert_within(noise.rise(np.array([-1.0, 0.0, photons])), [1, 1, math.sqrt(2)], 1e-3, "rise")
+
+
+@pytest.mark.parametrize("snr", [15, 30, 100])
+def test_a_smooth_disc_with_noise_scores_nothing(snr):
+    """The plan's number calls it clumpier than most galaxies; above its null it is smooth."""
+    y, x = (np.indices((SIZE, SIZE)) - (SIZE - 1) / 2) * SCALE
+    sigma, found = _sigma(2 * snr), []
+    for i in range(12):
+        disc = sersic(x, y, r_e=0.3, n=1.0, q=0.7, phi=i, softening=0.015) * SCALE**2
+        got = _clean(gaussian_filter(disc, 2.12) + _noise(40 + i, sigma), sigma)
+        found.append((got.clumpiness, got.clumpiness_null))
+    measured, null = np.mean(found, axis=0)
+    assert abs(measured - null) < 0.06 * measured + 1e-3
+    assert measured > 1.25 * 0.025  # what the disc shows without noise
+
+
+def test_clumps_score_above_smooth():
+    sigma = _sigma(120)
+    y, x = (np.indices((SIZE, SIZE)) - (SIZE - 1) / 2) * SCALE
+    smooth = gaussian_filter(sersic(x, y, r_e=0.3, n=1.0, softening=0.015) * SCALE**2, 2.12)
+    knots = sum(
+        np.exp(-((x - 0.3 * math.cos(a)) ** 2 + (y - 0.3 * math.sin(a)) ** 2) / (2 * 0.075**2))
+        for a in (0.3, 1.5, 2.9, 4.4)
+    )
+    clumpy = 0.75 * smooth / smooth.sum() + 0.25 * knots / knots.sum()
+    noise = _noise(3, sigma)
+    scores = [
+        got.clumpiness - got.clumpiness_null
+        for got in (_clean(image + noise, sigma) for image in (smooth, clumpy))
+    ]
+    assert scores[1] > scores[0] + 0.01
+
+
+def test_expected_clumpiness_is_the_mean_over_noise():
+    y, x = (np.indices((SIZE, SIZE)) - (SIZE - 1) / 2) * SCALE
+    smooth = np.exp(-(x**2 + y**2) / (2 * 0.3**2))
+    sigma = 0.1
+    drawn = [smooth + _noise(i, sigma) for i in range(40)]
+    mean = np.mean([np.abs(d - gaussian_filter(d, 1.0)).sum() / smooth.sum() for d in drawn])
+    want = expected_clumpiness(smooth, np.full_like(smooth, _ROUGH * sigma))
+    assert_ratio(want, mean, 0.01, "clumpiness")
+
+
+def test_the_smooth_fit_follows_an_ellipse_and_looks_under_masks():
+    y, x = (np.indices((SIZE, SIZE)) - (SIZE - 1) / 2) * SCALE
+    disc = sersic(x - 0.06, y, r_e=0.4, n=1.0, q=0.5, phi=0.6, softening=0.1) * SCALE**2
+    hidden = np.hypot(x - 0.5, y) < 0.15
+    spoilt = np.where(hidden, disc.max(), disc)
+    fit = smooth_fit(spoilt, (disc > 0.02 * disc.max()) & ~hidden, hidden)
+    assert_within(fit, disc, 0.06 * disc.max(), "smooth fit")
+    assert_ratio(fit[hidden].sum(), disc[hidden].sum(), 0.25, "flux under the mask")
+
+
+def test_a_close_companion_is_a_blend_and_a_clump_is_not():
+    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
+    galaxy = np.exp(-(x**2 + y**2) / (2 * 6.0**2))
+    beside = np.exp(-((x - 19) ** 2 + y**2) / (2 * 4.0**2))
+    sigma = 0.01
+    with pytest.raises(Unfit, match="blended"):
+        _clean(galaxy + beside + _noise(1, sigma), sigma)
+    got = _clean(galaxy + 0.12 * beside + _noise(1, sigma), sigma)
+    assert got.image[60:68, 80:86].sum() > 0.005  # the clump stays in
+
+
+def test_noise_far_from_what_is_quoted_is_measured_instead():
+    """Of the COSMOS example one galaxy's quoted sigma is six times that of its stamp."""
+    galaxy, sigma = _galaxy(0), _sigma(100)
+    stamp = galaxy + _noise(1, sigma)
+    right, wrong = _clean(stamp, sigma), _clean(stamp, 6 * sigma)
+    assert_ratio(wrong.snr, right.snr, 0.15, "S/N")
+
+
+def test_the_sky_beside_a_galaxy_is_empty_when_all_is_done():
+    galaxy, sigma = _galaxy(1), _sigma(60)
+    left = [_clean(galaxy + _noise(s, sigma), sigma).border_sigma for s in range(12)]
+    assert abs(np.mean(left)) < 1 and np.std(left) < 3
+
+
+def test_photon_noise_of_the_galaxy_lowers_its_snr():
+    galaxy, sigma = _galaxy(0), _sigma(100)
+    stamp = galaxy + _noise(1, sigma)
+    noise = Noise(sigma, _AREA, _ROUGH * sigma, electrons=2e3)
+    assert _clean(stamp, sigma, noise=noise).snr < 0.8 * _clean(stamp, sigma).snr

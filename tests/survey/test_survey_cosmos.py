@@ -73,8 +73,8 @@ def test_the_quoted_noise_is_that_of_the_drawn_sky(galaxies):
         half = drawn.data_size // 2
         data = drawn.image[64 - half : 64 + half, 64 - half : 64 + half]
         low = data[data < np.median(data)] - np.median(data)
-        ratios.append(np.sqrt((low**2).mean()) / drawn.noise_sigma)
-        assert 5 < drawn.noise_area < 60  # correlated: HST's drizzle and the new PSF
+        ratios.append(np.sqrt((low**2).mean()) / drawn.noise.sigma)
+        assert 5 < drawn.noise.area < 60  # correlated: HST's drizzle and the new PSF
     assert_within(np.median(ratios), 1.0, 0.15, "noise measured over noise quoted")
 
 
@@ -89,8 +89,7 @@ def test_clean_templates_have_the_catalogues_sizes(galaxies, folder):
                 drawn.image,
                 pixel_scale=0.03,
                 psf_fwhm=0.15,
-                noise_sigma=drawn.noise_sigma,
-                noise_area=drawn.noise_area,
+                noise=drawn.noise,
                 data_size=drawn.data_size,
             )
         except ValueError:
@@ -108,9 +107,8 @@ def test_clean_templates_have_the_catalogues_sizes(galaxies, folder):
 
 @pytest.mark.parametrize("fwhm", [0.03, 0.08])
 def test_a_psf_narrower_than_hsts_is_an_error_that_says_so(folder, fwhm):
-    galaxies = RealGalaxies(folder, **(SETTINGS | {"psf_fwhm": fwhm}))
     with pytest.raises(DhsError, match=rf"intrinsic_psf_fwhm_arcsec = {fwhm} is narrower than"):
-        galaxies.draw(0)
+        RealGalaxies(folder, **(SETTINGS | {"psf_fwhm": fwhm}))
 
 
 def test_a_missing_folder_is_a_sentence(tmp_path):
@@ -175,4 +173,4 @@ def test_a_truncated_catalogue_named_itself_is_a_sentence(copy, kept):
 def test_drawing_twice_gives_the_same(galaxies):
     one, two = galaxies.draw(7), galaxies.draw(7)
     assert (one.image == two.image).all()
-    assert_ratio(one.noise_sigma, two.noise_sigma, 0, "noise")
+    assert_ratio(one.noise.sigma, two.noise.sigma, 0, "noise")

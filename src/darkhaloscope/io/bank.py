@@ -1,8 +1,13 @@
-"""The source bank: one uncompressed, contiguous HDF5 file, so that processes share its pages."""
+"""The source bank: one uncompressed, contiguous HDF5 file, so that processes share its pages.
 
+Every kind of bank has this form: images of unit flux, one value a template in each column, and
+the table of what was turned away. Text is UTF-8, numbers little-endian.
+"""
+
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -12,33 +17,96 @@ from darkhaloscope.errors import DhsError
 from darkhaloscope.io.files import sha256, whole
 
 FORMAT = "darkhaloscope-bank"
-VERSION = 1
+VERSION = 2
 COLUMNS = {
     "template_id": "name in the catalogue it came from",
+    "source": "kind of bank it was made for: cosmos, survey, sersic or hybrid",
     "split": "train, val or test",
-    "hlr_arcsec": "half-light radius, arcsec",
-    "mag": "F814W AB magnitude of the catalogue; NaN if made",
-    "snr": "S/N in the segment; infinite if made",
-    "clumpiness": "the plan's clumpiness, noise included",
-    "clumpiness_noise": "what noise alone gives on the same pixels",
-    "clump_fraction": "flux in clumps, of the total; NaN if not known",
+    "z": "redshift in the catalogue; NaN if not known",
+    "mag": "AB magnitude in the catalogue (F814W for COSMOS); NaN if made",
+    "mag_measured": "AB magnitude of what was cut out; NaN if made",
+    "mag_g": "AB magnitude in the catalogue; NaN if not known",
+    "mag_r": "AB magnitude in the catalogue; NaN if not known",
+    "mag_i": "AB magnitude in the catalogue; NaN if not known",
+    "mag_z": "AB magnitude in the catalogue; NaN if not known",
+    "hlr_arcsec": "half-light radius of the template, its PSF included, arcsec",
+    "hlr_catalogue_arcsec": "half-light radius in the catalogue, arcsec; NaN if not known",
+    "snr": "flux over its error within the mask; infinite if made",
+    "clumpiness": "the plan's clumpiness, sum |I - G1*I| / sum I, noise included",
+    "clumpiness_null": "what a smooth fit to the same galaxy with the same noise shows",
+    "clump_fraction": "integrated flux in clumps, of the total; NaN if not known",
+    "pedestal_fraction": "pedestal that was subtracted, of the flux",
+    "masked_fraction": "flux filled in under masked neighbours, of the flux",
+    "border_sigma": "what is left in the sky beside the galaxy, over its error",
+    "colour_gradient": "change of g - r from centre to outskirts, mag; 0 if one colour",
 }
-_TEXT = {"template_id", "split"}
+TEXT = {"template_id", "source", "split"}
+MADE = {name: np.nan for name in COLUMNS if name not in TEXT} | {
+    "snr": np.inf,
+    "clumpiness_null": 0.0,
+    "pedestal_fraction": 0.0,
+    "masked_fraction": 0.0,
+    "border_sigma": 0.0,
+    "colour_gradient": 0.0,
+}
+"""Values of the columns of a template that was made, and so has no catalogue and no noise."""
+
+REJECTED = {
+    "template_id": "name in the catalogue it came from",
+    "reason": "why it was turned away",
+    "mag": "AB magnitude in the catalogue",
+    "snr": "flux over its error; NaN if never measured",
+    "hlr_arcsec": "half-light radius, arcsec; NaN if never measured",
+    "clumpiness": "the plan's clumpiness; NaN if never measured",
+    "clumpiness_null": "of a smooth fit with the same noise; NaN if never measured",
+    "picture": "row of rejected/images that shows it; -1 if none does",
+}
+_REJECTED_TEXT = {"template_id", "reason"}
+DTYPES = {"float32": "<f4", "float16": "<f2"}
+_FLUX_TOLERANCE = 1e-3
+_LOOKED_AT = 16
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """What was turned away from a bank: columns of REJECTED, and pictures of a few."""
+
+    columns: Mapping[str, np.ndarray]
+    images: np.ndarray  # (picture, y, x), unit of the catalogue
+
+    def __len__(self) -> int:
+        return len(self.columns["reason"])
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Templates of unit flux and their columns; the images are a memory map."""
+    """Templates of unit flux and their columns; the pixels are a memory map."""
 
     path: Path
-    images: np.ndarray  # (template, y, x) float32
+    stored: np.ndarray  # (template, y, x) float32 or float16, to be multiplied by `scale`
+    scale: np.ndarray  # (template,)
     pixel_scale: float  # arcsec
     psf_fwhm: float  # arcsec, left in the templates
     columns: Mapping[str, np.ndarray]
     identity: dict  # what it was made from
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.stored)
+
+    @property
+    def size(self) -> int:
+        """Side of a template, pixels."""
+        return self.stored.shape[-1]
+
+    def templates(self, indices: np.ndarray | Sequence[int] | slice) -> np.ndarray:
+        """Templates as (template, y, x) float32, each of flux 1.
+
+        Raises DhsError if one of them has not flux 1: the file was damaged
+        """
+        images = self.stored[indices].astype(np.float32) * self.scale[indices, None, None]
+        flux = images.sum((1, 2), dtype=np.float64)
+        _check_flux(flux, np.arange(len(self))[indices], self.path)
+        return images
 
     def of_split(self, split: str) -> np.ndarray:
         """Indices of the templates of one split, in file order."""
@@ -48,42 +116,126 @@ class Bank:
         return sha256(self.path)
 
 
-def write_bank(
+@dataclass
+class BankWriter:
+    """A bank as it grows on disk: templates are added in order, columns at the end."""
+
+    path: Path
+    file: h5py.File
+    written: int = 0
+    worst_error: float = 0.0
+    """Largest pixel error of storing, over the template's peak."""
+    scale: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, images: np.ndarray) -> None:
+        """The next templates, (template, y, x). Raises DhsError if a flux is not 1."""
+        flux = images.sum((1, 2), dtype=np.float64)
+        _check_flux(flux, self.written + np.arange(len(images)), self.path)
+        target = self.file["images"]
+        peak = np.abs(images).max((1, 2))
+        # Half precision keeps 11 bits, but only near 1: unit-flux pixels are far below.
+        scale = peak if target.dtype == np.float16 else np.ones(len(images))
+        stored = (images / scale[:, None, None]).astype(target.dtype)
+        restored = stored.astype(np.float64) * scale[:, None, None]
+        scale = scale / restored.sum((1, 2)) * flux
+        self.worst_error = max(
+            self.worst_error, float((np.abs(restored - images).max((1, 2)) / peak).max())
+        )
+        target[self.written : self.written + len(images)] = stored
+        self.scale.append(scale)
+        self.written += len(images)
+
+
+@contextlib.contextmanager
+def bank_writer(
     path: Path,
-    images: np.ndarray,
     columns: Mapping[str, Sequence],
     *,
+    size: int,
     pixel_scale: float,
     psf_fwhm: float,
     identity: Mapping[str, str],
-) -> None:
-    """Write a bank; the file appears whole or not at all.
+    rejects: Rejects | None = None,
+    dtype: str = "float32",
+) -> Iterator[BankWriter]:
+    """Write a bank a few templates at a time; the file appears whole or not at all.
 
+    columns : those of COLUMNS, all of one length; size : side of a template, pixels
     pixel_scale, psf_fwhm : arcsec; identity : what the bank was made from
+    dtype : of the stored pixels, float32 or float16
 
-    Raises ValueError if columns are not those of COLUMNS, or not as long as the images; DhsError
-    if a flux is not 1, or the file system refuses
+    Raises ValueError if columns are not those of COLUMNS or not of one length, or if fewer or more
+    templates come; DhsError if a flux is not 1, or the file system refuses
     """
     if set(columns) != set(COLUMNS):
         raise ValueError(f"a bank has the columns {sorted(COLUMNS)}, got {sorted(columns)}")
-    _check_lengths(len(images), columns)
-    _check_flux(images, path)
+    n = len(columns["template_id"])
+    _check_lengths(n, columns)
+    if not n:
+        raise DhsError(f"bank {path} holds no template")
     with whole(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file.attrs["src_pixscale_arcsec"] = pixel_scale
         file.attrs["intrinsic_psf_fwhm_arcsec"] = psf_fwhm
         file.attrs["identity"] = json.dumps(dict(identity), sort_keys=True)
-        file.create_dataset("images", data=np.ascontiguousarray(images, "<f4"))
         for name, values in columns.items():
-            data = [str(v) for v in values] if name in _TEXT else np.asarray(values, "<f8")
-            file.create_dataset(name, data=data).attrs["meaning"] = COLUMNS[name]
+            _put(file, name, values, COLUMNS[name], name in TEXT)
+        if rejects is not None:
+            group = file.create_group("rejected")
+            for name, values in rejects.columns.items():
+                _put(group, name, values, REJECTED[name], name in _REJECTED_TEXT)
+            group.create_dataset("images", data=np.ascontiguousarray(rejects.images, "<f4"))
+        file.create_dataset("images", (n, size, size), DTYPES[dtype])
+        writer = BankWriter(path, file)
+        yield writer
+        if writer.written != n:
+            raise ValueError(f"{writer.written} templates came where {n} were announced")
+        file.create_dataset("scale", data=np.concatenate(writer.scale).astype("<f4"))
+
+
+def write_bank(path: Path, images: np.ndarray, columns: Mapping[str, Sequence], **about) -> None:
+    """Write a bank that is in memory; see bank_writer for `about` and errors."""
+    with bank_writer(path, columns, size=images.shape[-1], **about) as writer:
+        writer.add(images)
 
 
 def read_bank(path: Path) -> Bank:
-    """Open a bank, its images memory-mapped.
+    """Open a bank, its images memory-mapped; a few templates are looked at, `templates` checks all.
 
     Raises DhsError for a file that is missing, truncated, foreign, or holds templates of no flux
     """
+    with _opened(path) as file:
+        bank = Bank(
+            path=path,
+            stored=_mapped(path, file["images"]),
+            scale=file["scale"][:],
+            pixel_scale=float(file.attrs["src_pixscale_arcsec"]),
+            psf_fwhm=float(file.attrs["intrinsic_psf_fwhm_arcsec"]),
+            columns={name: _column(file[name]) for name in COLUMNS},
+            identity=json.loads(file.attrs["identity"]),
+        )
+        _check_lengths(len(bank), {**bank.columns, "scale": bank.scale})
+    if not len(bank):
+        raise DhsError(f"bank {path} holds no template")
+    bank.templates(np.unique(np.linspace(0, len(bank) - 1, _LOOKED_AT).astype(int)))
+    return bank
+
+
+def read_rejects(path: Path) -> Rejects:
+    """What was turned away when the bank was made; empty for a bank that turned away nothing.
+
+    Raises DhsError as read_bank does
+    """
+    with _opened(path) as file:
+        if "rejected" not in file:
+            return Rejects({name: np.array([]) for name in REJECTED}, np.zeros((0, 1, 1)))
+        group = file["rejected"]
+        columns = {name: _column(group[name]) for name in REJECTED}
+        return Rejects(columns, group["images"][:])
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise DhsError(f"bank {path} does not exist; make one with `dhs bank hybrid` or `cosmos`")
     try:
@@ -93,28 +245,24 @@ def read_bank(path: Path) -> Bank:
                     f"{path} is HDF5 but no source bank of format {FORMAT} {VERSION}; "
                     "make one with `dhs bank hybrid` or `cosmos`"
                 )
-            bank = Bank(
-                path=path,
-                images=_mapped(path, file["images"]),
-                pixel_scale=float(file.attrs["src_pixscale_arcsec"]),
-                psf_fwhm=float(file.attrs["intrinsic_psf_fwhm_arcsec"]),
-                columns={name: _column(file[name]) for name in COLUMNS},
-                identity=json.loads(file.attrs["identity"]),
-            )
-            _check_lengths(len(bank), bank.columns)
+            yield file
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise DhsError(f"bank {path} is damaged or no HDF5: {error}; make it again") from error
-    _check_flux(bank.images, path)
-    return bank
+
+
+def _put(place, name: str, values: Sequence | np.ndarray, meaning: str, text: bool) -> None:
+    data = [str(v) for v in values] if text else np.asarray(values, "<f8")
+    kind = h5py.string_dtype() if text else None
+    place.create_dataset(name, data=data, dtype=kind).attrs["meaning"] = meaning
 
 
 def _mapped(path: Path, dataset) -> np.ndarray:
     offset = dataset.id.get_offset()
-    if offset is None or dataset.dtype != np.dtype("<f4") or dataset.ndim != 3:
-        raise ValueError("its images are not a contiguous (template, y, x) float32 array")
+    if offset is None or dataset.dtype.str not in DTYPES.values() or dataset.ndim != 3:
+        raise ValueError("its images are not a contiguous (template, y, x) float array")
     if offset + dataset.nbytes > path.stat().st_size:
         raise ValueError("the file is truncated")
-    return np.memmap(path, "<f4", "r", offset, dataset.shape)
+    return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
 
 
 def _column(dataset) -> np.ndarray:
@@ -127,13 +275,10 @@ def _check_lengths(n: int, columns: Mapping[str, Sequence | np.ndarray]) -> None
             raise ValueError(f"column {name} has {len(values)} values for {n} templates")
 
 
-def _check_flux(images: np.ndarray, path: Path) -> None:
-    if not len(images):
-        raise DhsError(f"bank {path} holds no template")
-    flux = np.array([image.sum(dtype=np.float64) for image in images])
-    bad = np.flatnonzero(~(np.abs(flux - 1) < 1e-3))
+def _check_flux(flux: np.ndarray, numbers: np.ndarray, path: Path) -> None:
+    bad = np.flatnonzero(~(np.abs(flux - 1) < _FLUX_TOLERANCE))
     if bad.size:
         raise DhsError(
-            f"bank {path}: template {bad[0]} has flux {flux[bad[0]]:.4g} where 1 is required "
-            f"({bad.size} of {len(images)} are wrong); make the bank again"
+            f"bank {path}: template {numbers[bad[0]]} has flux {flux[bad[0]]:.4g} where 1 is "
+            f"required ({bad.size} of {len(flux)} looked at are wrong); make the bank again"
         )

@@ -1,58 +1,179 @@
-"""`dhs bank`: templates of unit flux in one file."""
+"""`dhs bank`: templates of unit flux in one file, from several kinds of source."""
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from darkhaloscope.config import BankCosmos, BankHybrid
-from darkhaloscope.errors import DhsError
-from darkhaloscope.io.bank import COLUMNS, read_bank, write_bank
 from darkhaloscope.io.files import sha256
-from darkhaloscope.jobs.progress import console, progress
-from darkhaloscope.keys import balanced_split, generator
+from darkhaloscope.jobs.bank_parts import Candidates, Outcome, build, is_there, shuffled
+from darkhaloscope.jobs.progress import console
+from darkhaloscope.keys import generator
 from darkhaloscope.sim.light import clumpiness, half_light_radius, hybrid_template
-from darkhaloscope.sim.template import Template, clean
-from darkhaloscope.survey.cosmos import RealGalaxies
+from darkhaloscope.sim.strata import fair_order
+from darkhaloscope.sim.template import Template, Unfit, clean, smooth_fit
+from darkhaloscope.survey.cosmos import ZERO_POINT_MAG, DrawnGalaxy, RealGalaxies
+
+_COSMOS_COLUMNS = {"z": "z", "hlr_catalogue_arcsec": "hlr", "mag": "mag"} | {
+    f"mag_{band}": f"mag_{band}" for band in "griz"
+}
 
 
-@dataclass
-class _Rows:
-    """A bank as it grows."""
+def bank_cosmos(out: Path, cosmos_dir: Path, cfg: BankCosmos, processes: int = 1) -> Counter:
+    """Write a bank of real HST galaxies; returns how many were turned away, by reason.
 
-    images: list[np.ndarray] = field(default_factory=list)
-    columns: dict[str, list] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    Raises DhsError for a bad catalogue, or if fewer survive than were asked for
+    """
+    maker = CosmosMaker(cosmos_dir, cfg)
+    galaxies = maker.opened()
+    identity = {
+        "stage": "bank cosmos",
+        "config": cfg.as_json(),
+        "catalogue": sha256(galaxies.path),
+    }
+    if is_there(out, identity):
+        return Counter()
+    flagged = len(galaxies) - len(galaxies.usable)
+    console.print(
+        f"{galaxies.path.name}: {len(galaxies)} galaxies; judged by the catalogue's own flags: "
+        f"{galaxies.excluded_by}"
+    )
+    strata = [galaxies.column(name)[galaxies.usable] for name in ("mag", "hlr", "z")]
+    order = galaxies.usable[fair_order(strata, shuffled(len(galaxies.usable), cfg.seed))]
+    files = np.unique(galaxies.file_of(np.arange(len(galaxies))), return_inverse=True)[1]
+    return build(
+        out,
+        maker,
+        Candidates(order, files, cfg.n_sources),
+        cfg,
+        source="cosmos",
+        identity=identity,
+        processes=processes,
+        excluded={f"the catalogue's flags ({galaxies.excluded_by})": flagged} if flagged else None,
+    )
 
-    def add(self, image: np.ndarray, **values) -> None:
-        self.images.append(image.astype(np.float32))
-        for name, value in values.items():
-            self.columns[name].append(value)
 
-    def write(self, out: Path, cfg: BankCosmos | BankHybrid, identity: dict) -> None:
-        self.columns["split"] = balanced_split(
-            self.columns["template_id"], cfg.split_fractions, f"bank-{cfg.seed}"
-        )
-        write_bank(
-            out,
-            np.stack(self.images),
-            self.columns,
+@dataclass(frozen=True)
+class CosmosMaker:
+    """Galaxies of a RealGalaxyCatalog, each drawn and cut out of its noise."""
+
+    directory: Path
+    cfg: BankCosmos
+
+    def opened(self, exclusion_level: str | None = None) -> RealGalaxies:
+        cfg = self.cfg
+        return RealGalaxies(
+            self.directory,
+            stamp_size=cfg.stamp_size,
             pixel_scale=cfg.src_pixscale_arcsec,
             psf_fwhm=cfg.intrinsic_psf_fwhm_arcsec,
-            identity=identity,
+            exclusion_level=cfg.exclusion_level if exclusion_level is None else exclusion_level,
+            sample=cfg.sample,
         )
 
+    def make(self, numbers: Sequence[int]) -> Iterator[Outcome]:
+        galaxies = _kept_open(self)
+        try:
+            for number in numbers:
+                yield self._outcome(galaxies, number)
+        finally:
+            galaxies.close()  # GalSim keeps every image it has read
 
-def bank_hybrid(out: Path, cfg: BankHybrid) -> None:
+    def _outcome(self, galaxies: RealGalaxies, number: int) -> Outcome:
+        drawn = galaxies.draw(number)
+        name = galaxies.ident(number)
+        known = {to: float(galaxies.column(c)[number]) for to, c in _COSMOS_COLUMNS.items()}
+        if reason := galaxies.unfit(drawn):
+            return Outcome(name, None, {"mag": known["mag"]}, reason, drawn.image)
+        try:
+            template = cut_out(drawn, self.cfg)
+        except Unfit as reason:
+            return Outcome(name, None, {"mag": known["mag"]}, str(reason), drawn.image)
+        measured = measurements(template, ZERO_POINT_MAG)
+        if reason := unwanted(template, known["mag"] - measured["mag_measured"], self.cfg):
+            kept = ("snr", "hlr_arcsec", "clumpiness", "clumpiness_null")
+            columns = {"mag": known["mag"]} | {key: measured[key] for key in kept}
+            return Outcome(name, None, columns, reason, drawn.image)
+        return Outcome(name, template.image, known | measured)
+
+
+@lru_cache(maxsize=1)
+def _kept_open(maker: CosmosMaker) -> RealGalaxies:
+    """The catalogue, once a process; which galaxies are tried was settled before."""
+    return maker.opened("none")
+
+
+def cut_out(drawn: DrawnGalaxy, cfg: BankCosmos) -> Template:
+    """Raises Unfit, its text the reason."""
+    return clean(
+        drawn.image,
+        pixel_scale=cfg.src_pixscale_arcsec,
+        psf_fwhm=cfg.intrinsic_psf_fwhm_arcsec,
+        noise=drawn.noise,
+        data_size=drawn.data_size,
+    )
+
+
+def measurements(template: Template, zero_point: float) -> dict[str, float]:
+    """Columns of the bank that cutting out gives."""
+    return {
+        "mag_measured": zero_point - 2.5 * math.log10(template.flux),
+        "hlr_arcsec": template.hlr_arcsec,
+        "snr": template.snr,
+        "clumpiness": template.clumpiness,
+        "clumpiness_null": template.clumpiness_null,
+        "pedestal_fraction": template.pedestal_fraction,
+        "masked_fraction": template.masked_fraction,
+        "border_sigma": template.border_sigma,
+    }
+
+
+def unwanted(template: Template, mag_difference: float, cfg: BankCosmos) -> str:
+    """Why a clean template is not wanted; empty if it is."""
+    if template.snr < cfg.min_snr:
+        return f"S/N below {cfg.min_snr:g}"
+    if not cfg.min_hlr_arcsec <= template.hlr_arcsec <= cfg.max_hlr_arcsec:
+        return f"half-light radius outside {cfg.min_hlr_arcsec:g} to {cfg.max_hlr_arcsec:g} arcsec"
+    if abs(template.pedestal_fraction) > cfg.max_pedestal_fraction:
+        return f"pedestal above {cfg.max_pedestal_fraction:g} of the flux"
+    if abs(mag_difference) > cfg.max_mag_difference:
+        return f"flux unlike the catalogue's by {cfg.max_mag_difference:g} mag"
+    return ""
+
+
+def bank_hybrid(out: Path, cfg: BankHybrid, processes: int = 1) -> None:
     """Write a bank of Sersic discs with clumps; the same bank, if it is there, is kept."""
-    identity = {"stage": "bank hybrid", "config": cfg.as_json()}
-    if _is_there(out, identity):
-        return
-    rows = _Rows()
-    with progress("bank", cfg.n_sources, "templates") as advance:
-        for index in range(cfg.n_sources):
-            name = f"hybrid-{index:06d}"
+    _build_made(out, HybridMaker(cfg), cfg, "hybrid", processes)
+
+
+def _build_made(out: Path, maker, cfg, source: str, processes: int) -> None:
+    every = np.arange(cfg.n_sources)
+    build(
+        out,
+        maker,
+        Candidates(every, np.zeros(len(every), int), 0, "templates"),
+        cfg,
+        source=source,
+        identity={"stage": f"bank {source}", "config": cfg.as_json()},
+        processes=processes,
+    )
+
+
+@dataclass(frozen=True)
+class HybridMaker:
+    """Smooth inclined discs with bulge and clumps."""
+
+    cfg: BankHybrid
+
+    def make(self, numbers: Sequence[int]) -> Iterator[Outcome]:
+        cfg = self.cfg
+        for number in numbers:
+            name = f"hybrid-{number:06d}"
             image, fraction = hybrid_template(
                 generator(name, str(cfg.seed), "hybrid"),
                 size=cfg.stamp_size,
@@ -63,114 +184,14 @@ def bank_hybrid(out: Path, cfg: BankHybrid) -> None:
                 clump_flux_fraction_max=cfg.clump_flux_fraction_max,
                 psf_fwhm=cfg.intrinsic_psf_fwhm_arcsec,
             )
-            rows.add(
-                image,
-                template_id=name,
-                hlr_arcsec=half_light_radius(image, cfg.src_pixscale_arcsec),
-                mag=math.nan,
-                snr=math.inf,
-                clumpiness=clumpiness(image),
-                clumpiness_noise=0.0,
-                clump_fraction=fraction,
-            )
-            advance(1)
-    rows.write(out, cfg, identity)
-    _summary(out, rows)
+            yield Outcome(name, image, made_columns(image, cfg) | {"clump_fraction": fraction})
 
 
-def bank_cosmos(out: Path, cosmos_dir: Path, cfg: BankCosmos) -> Counter:
-    """Write a bank of real HST galaxies; returns how many were turned away, by reason.
-
-    Raises DhsError for a bad catalogue, or if fewer survive than were asked for
-    """
-    galaxies = RealGalaxies(
-        cosmos_dir,
-        stamp_size=cfg.stamp_size,
-        pixel_scale=cfg.src_pixscale_arcsec,
-        psf_fwhm=cfg.intrinsic_psf_fwhm_arcsec,
-    )
-    identity = {
-        "stage": "bank cosmos",
-        "config": cfg.as_json(),
-        "catalogue": sha256(galaxies.path),
+def made_columns(image: np.ndarray, cfg) -> dict[str, float]:
+    """What is measured on a template without noise."""
+    smooth = smooth_fit(image, image > 0.01 * image.max(), np.zeros_like(image, bool))
+    return {
+        "hlr_arcsec": half_light_radius(image, cfg.src_pixscale_arcsec),
+        "clumpiness": clumpiness(image),
+        "clumpiness_null": clumpiness(smooth),
     }
-    if _is_there(out, identity):
-        return Counter()
-    rows, rejected = _Rows(), Counter()
-    order = generator("bank", str(cfg.seed), "cosmos-order").permutation(len(galaxies))
-    with progress("bank", len(galaxies), "galaxies") as advance:
-        for index in order:
-            if cfg.n_sources and len(rows.images) == cfg.n_sources:
-                break
-            _try_galaxy(galaxies, int(index), cfg, rows, rejected)
-            advance(1)
-    for reason, count in rejected.most_common():
-        console.print(f"  {count} not kept: {reason}")
-    if len(rows.images) < max(cfg.n_sources, 1):
-        raise DhsError(
-            f"{len(rows.images)} of {len(galaxies)} galaxies survive the cuts, "
-            f"{max(cfg.n_sources, 1)} were asked for; lower --n-sources or widen the cuts"
-        )
-    rows.write(out, cfg, identity)
-    _summary(out, rows)
-    return rejected
-
-
-def _try_galaxy(galaxies, index: int, cfg: BankCosmos, rows: _Rows, rejected: Counter) -> None:
-    drawn = galaxies.draw(index)
-    try:
-        template = clean(
-            drawn.image,
-            pixel_scale=cfg.src_pixscale_arcsec,
-            psf_fwhm=cfg.intrinsic_psf_fwhm_arcsec,
-            noise_sigma=drawn.noise_sigma,
-            noise_area=drawn.noise_area,
-            data_size=drawn.data_size,
-        )
-    except ValueError as reason:
-        rejected[str(reason)] += 1
-        return
-    if reason := _unfit(template, cfg):
-        rejected[reason] += 1
-        return
-    rows.add(
-        template.image,
-        template_id=galaxies.ident(index),
-        hlr_arcsec=template.hlr_arcsec,
-        mag=galaxies.mag(index),
-        snr=template.snr,
-        clumpiness=template.clumpiness,
-        clumpiness_noise=template.clumpiness_noise,
-        clump_fraction=math.nan,
-    )
-
-
-def _unfit(template: Template, cfg: BankCosmos) -> str:
-    """Why a clean template is not wanted; empty if it is."""
-    if template.snr < cfg.min_snr:
-        return f"S/N below {cfg.min_snr:g}"
-    if not cfg.min_hlr_arcsec <= template.hlr_arcsec <= cfg.max_hlr_arcsec:
-        return f"half-light radius outside {cfg.min_hlr_arcsec:g} to {cfg.max_hlr_arcsec:g} arcsec"
-    if template.border_fraction > 0.01:
-        return "more than 1% of the flux at the stamp's border"
-    return ""
-
-
-def _is_there(out: Path, identity: dict) -> bool:
-    """Whether this very bank exists. Raises DhsError if another one, or something else, does."""
-    if not out.exists():
-        return False
-    if read_bank(out).identity != identity:
-        raise DhsError(f"{out} exists and is another bank; remove it or choose another name")
-    console.print(f"bank {out}: already there")
-    return True
-
-
-def _summary(out: Path, rows: _Rows) -> None:
-    hlr = np.percentile(rows.columns["hlr_arcsec"], [5, 50, 95])
-    splits = Counter(rows.columns["split"])
-    console.print(
-        f"bank {out}: {len(rows.images)} templates "
-        f"({', '.join(f'{splits[s]} {s}' for s in ('train', 'val', 'test'))}), "
-        f"half-light radius 5/50/95% {hlr[0]:.2f}/{hlr[1]:.2f}/{hlr[2]:.2f} arcsec"
-    )

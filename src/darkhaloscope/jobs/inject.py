@@ -169,7 +169,7 @@ def render_rows(rows: Mapping[str, np.ndarray], bank: Bank, usable: np.ndarray) 
     hlr = bank.columns["hlr_arcsec"][lit["template_index"]]
     arcs[bright] = render(
         scenes_of(lit, place, hlr, bank.pixel_scale),
-        Templates(torch.from_numpy(np.array(bank.images[used]))),
+        Templates(torch.from_numpy(bank.templates(used))),
         Grid(size, scale, float(rows["render_tolerance"][0])),
         psf.named(
             str(rows["psf_model"][0]),

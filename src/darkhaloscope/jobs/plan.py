@@ -211,7 +211,7 @@ def _magnify(drawn, host, template, hlr, bank: Bank) -> np.ndarray:
     columns |= {name: np.ones(len(template)) for name in band_columns("psf_fwhm_{b}_arcsec")}
     columns |= {"kind": np.full(len(template), "lens"), "magnification": np.ones(len(template))}
     scenes = scenes_of(columns, place, hlr, bank.pixel_scale)
-    templates = Templates(torch.from_numpy(np.array(bank.images[used])))
+    templates = Templates(torch.from_numpy(bank.templates(used)))
     return magnification(scenes, templates, _MAGNIFICATION_GRID).numpy().astype(float)
 
 

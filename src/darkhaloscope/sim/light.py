@@ -49,9 +49,13 @@ def half_light_radius(image: np.ndarray, pixel_scale: float) -> float:
     return float(math.sqrt((inside + 0.5) / math.pi) * pixel_scale)
 
 
+CLUMP_SIGMA_PIX = 1.0
+"""Of the Gaussian that the plan's clumpiness subtracts."""
+
+
 def clumpiness(image: np.ndarray) -> float:
     """The plan's number: sum |I - G1 * I| / sum I with a Gaussian of one pixel. Noise raises it."""
-    return float(np.abs(image - gaussian_filter(image, 1.0)).sum() / image.sum())
+    return float(np.abs(image - gaussian_filter(image, CLUMP_SIGMA_PIX)).sum() / image.sum())
 
 
 def taper(size: int, width: float = 0.15) -> np.ndarray:

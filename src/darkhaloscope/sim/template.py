@@ -1,24 +1,81 @@
 """From an HST stamp to a source template: a galaxy on nothing, not rectified sky.
 
 Clipping negative pixels turns noise into flux (EVIDENCE section 1). Here the galaxy is segmented,
-the pedestal removed, pixels inside the mask kept whatever their sign, and the edge tapered.
+the pedestal removed, neighbours masked, pixels inside the mask kept whatever their sign, and the
+edge tapered. Its clumpiness is held against what a smooth galaxy with the same noise would show.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter, label
+import sep
+from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.special import erf
 
-from darkhaloscope.sim.light import clumpiness, half_light_radius
+from darkhaloscope.sim.light import CLUMP_SIGMA_PIX, clumpiness, half_light_radius
 from darkhaloscope.units import SIGMA_PER_FWHM, stamp_center
 
 _DETECTION_SIGMA = 1.5
+_SMOOTHING = 0.5
+"""Detection smooths by this part of the PSF: more would run close galaxies together."""
+_CENTRE_ARCSEC = 0.3
 _GROW_ARCSEC = 0.3
 _SOFT_EDGE_ARCSEC = 0.12
 _RING_PIX = 3
 _MAX_RING_COVERED = 0.25
 _MAX_RING_SIGMA = 1.5
 _MIN_SKY_PIX = 200
+_PEDESTAL_ERRORS = 3.0
+_NOISE_FACTOR, _NOISE_FREE = 2.0, 0.1
+_NEIGHBOUR_SNR = 5.0
+_MAX_MASKED_FLUX = 0.1
+_MAX_BORDER_SIGMA = 6.0
+_PEAK_CONTRAST = 0.02
+"""Light above the saddle that makes a peak a region of its own, of the whole."""
+_BLEND_SHARE, _BLEND_SNR = 0.2, 8.0
+"""A touching region with this share of the light, and no noise, is another galaxy."""
+_CLUMP_REACH = 3.0
+"""A lesser region is a clump within so many half-light radii, a neighbour to mask beyond."""
+
+
+class Unfit(ValueError):
+    """No template can be cut from a stamp; the text is the reason, one of a few."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Correlated noise of a stamp.
+
+    sigma : of one pixel of sky; area : pixels that one noise element covers
+    rough : sigma of what is left after a Gaussian of CLUMP_SIGMA_PIX is subtracted
+    electrons : e- per unit of flux, for the photon noise of the galaxy itself
+    """
+
+    sigma: float
+    area: float
+    rough: float
+    electrons: float = np.inf
+
+    def scaled(self, factor: float) -> "Noise":
+        """The same noise, stronger or weaker."""
+        return replace(self, sigma=self.sigma * factor, rough=self.rough * factor)
+
+    def rise(self, light: np.ndarray) -> np.ndarray:
+        """Sigma where light (flux per pixel) falls, over that of the sky."""
+        photons = np.clip(light, 0, None) / self.electrons
+        return np.sqrt(1 + photons / (self.sigma**2 * self.area))
+
+    @classmethod
+    def of(cls, correlation: np.ndarray, electrons: float = np.inf) -> "Noise":
+        """From the (y, x) correlation function, its peak the variance of a pixel."""
+        variance = float(correlation.max())
+        power = np.abs(np.fft.rfft2(correlation))
+        ky = np.fft.fftfreq(correlation.shape[0])[:, None]
+        kx = np.fft.rfftfreq(correlation.shape[1])[None, :]
+        kept = 1 - np.exp(-2 * (np.pi * CLUMP_SIGMA_PIX) ** 2 * (kx**2 + ky**2))
+        weight = np.where((kx > 0) & (kx < 0.5), 2.0, 1.0)  # half a transform is stored
+        rough = float((weight * power * kept**2).sum() / (weight * power).sum() * variance)
+        return cls(variance**0.5, float(correlation.sum() / variance), rough**0.5, electrons)
 
 
 @dataclass(frozen=True)
@@ -26,92 +83,193 @@ class Template:
     """A galaxy of unit flux, and what was measured on the way."""
 
     image: np.ndarray
+    flux: float  # in the stamp's unit
     hlr_arcsec: float
     snr: float
     clumpiness: float
-    clumpiness_noise: float
-    border_fraction: float
+    clumpiness_null: float  # of a smooth fit to this galaxy with this noise
+    pedestal_fraction: float  # what was subtracted, of the flux
+    masked_fraction: float  # what lies under masked neighbours by the smooth fit, of the flux
+    border_sigma: float  # sky beside the galaxy once all is subtracted, over its error
 
 
 def clean(
-    image: np.ndarray,
-    *,
-    pixel_scale: float,
-    psf_fwhm: float,
-    noise_sigma: float,
-    noise_area: float,
-    data_size: int,
+    image: np.ndarray, *, pixel_scale: float, psf_fwhm: float, noise: Noise, data_size: int
 ) -> Template:
     """Cut the central galaxy out of its noise.
 
-    image : (y, x), any flux unit
+    image : (y, x) square, any flux unit
     data_size : side of the central square that holds data, pixels; the rest is ignored
     psf_fwhm : arcsec, of the galaxy as drawn; detection smooths with it
-    noise_sigma : of one pixel, in the image's unit
-    noise_area : pixels one noise element covers, sum of its correlation function
-    Raises ValueError, its text the reason, where no galaxy stands at the centre
+    Raises Unfit, its text the reason, where no whole galaxy stands alone at the centre
     """
-    data = _central_square(image.shape, data_size)
-    ring = data & ~_central_square(image.shape, data_size - 2 * _RING_PIX)
-    level = float(np.median(image[ring]))
-    detected = _segments(image - level, psf_fwhm / pixel_scale, noise_sigma, noise_area)
-    detected[~data] = 0
-    own = _central(detected, pixel_scale)
-    if own[ring].mean() > _MAX_RING_COVERED or level > _MAX_RING_SIGMA * noise_sigma:
-        raise ValueError("truncated by its stamp")
+    size = min(data_size, len(image)) // 2 * 2 + len(image) % 2
+    start = (len(image) - min(size, len(image))) // 2
+    inside = slice(start, len(image) - start)
+    data = image[inside, inside]
+    ring = _ring(len(data))
+    level = float(np.median(data[ring]))
+    noise = _believed(noise, data[ring] - level)
+    labels = _segments(data - level, psf_fwhm / pixel_scale, noise)
+    own = _with_clumps(_central(labels, pixel_scale), labels, data - level, noise)
+    if own[ring].mean() > _MAX_RING_COVERED:
+        raise Unfit("truncated by its stamp")
+    if level > _MAX_RING_SIGMA * noise.sigma:
+        raise Unfit("pedestal")
+    others = _surely(labels, data - level, noise) & ~own
     grown = binary_dilation(own, iterations=max(1, round(_GROW_ARCSEC / pixel_scale)))
-    sky = data & ~grown & ~binary_dilation(detected > 0, iterations=3)
-    pedestal = float(np.median(image[sky])) if sky.sum() > _MIN_SKY_PIX else 0.0
-    window = gaussian_filter((grown & data).astype(float), _SOFT_EDGE_ARCSEC / pixel_scale)
-    window[(detected > 0) & ~own | ~data] = 0.0
-    galaxy = (image - pedestal) * window
-    flux = galaxy.sum()
+    sky = ~grown & ~binary_dilation(others, iterations=3)
+    pedestal = _pedestal(data[sky], noise)
+    light = data - pedestal
+    window = gaussian_filter(grown.astype(float), _SOFT_EDGE_ARCSEC / pixel_scale)
+    smooth = smooth_fit(light, own, others)
+    galaxy = np.where(others, smooth, light) * window
+    flux = float(galaxy.sum())
     if not flux > 0:
-        raise ValueError("no positive flux")
-    noise = noise_sigma * np.sqrt((window**2).sum() * noise_area)
-    unit = galaxy / flux
+        raise Unfit("no positive flux")
+    masked = float((smooth * window)[others].sum() / flux)
+    if masked > _MAX_MASKED_FLUX:
+        raise Unfit("blended")
+    rise = noise.rise(smooth)
+    border = _border_sigma(light[sky], noise)
+    if abs(border) > _MAX_BORDER_SIGMA:
+        raise Unfit("the sky beside it is not empty")
+    error = noise.sigma * np.sqrt(((window * rise) ** 2).sum() * noise.area)
+    unit = np.zeros_like(image)
+    unit[inside, inside] = galaxy / flux
     return Template(
         image=unit,
-        hlr_arcsec=half_light_radius(unit, pixel_scale),
-        snr=float(flux / noise),
+        flux=flux,
+        hlr_arcsec=half_light_radius(galaxy, pixel_scale),
+        snr=float(flux / error),
         clumpiness=clumpiness(unit),
-        clumpiness_noise=_noise_clumpiness(image, sky, window, pedestal, flux),
-        border_fraction=_border_fraction(unit),
+        clumpiness_null=expected_clumpiness(smooth * window, noise.rough * rise * window),
+        pedestal_fraction=float(pedestal * window.sum() / flux),
+        masked_fraction=masked,
+        border_sigma=border,
     )
 
 
-def _central_square(shape, size):
-    inside = np.abs(np.arange(shape[0]) - stamp_center(shape[0])) < size / 2
-    return inside[:, None] & inside[None, :]
+def smooth_fit(light: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The smooth galaxy that fits best: mean brightness along ellipses of one shape.
+
+    light : (y, x), background removed; own : mask that shapes the ellipses; others : mask of
+    pixels that are not to be averaged
+    Centre, axis ratio and angle are the moments of `own`. Returns (y, x) like light.
+    """
+    y, x = np.indices(light.shape)
+    weight = np.where(own, np.clip(light, 0, None), 0.0)
+    total = max(float(weight.sum()), 1e-30)
+    dx, dy = x - (weight * x).sum() / total, y - (weight * y).sum() / total
+    xx, yy, xy = ((weight * m).sum() / total + 1e-3 for m in (dx * dx, dy * dy, dx * dy))
+    det = max(xx * yy - xy * xy, 1e-6)
+    radius = np.sqrt((yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / np.sqrt(det))
+    use = ~others
+    rings = np.rint(radius[use]).astype(int)
+    count = np.bincount(rings)
+    kept = count > 0
+    at = np.bincount(rings, radius[use])[kept] / count[kept]
+    mean = np.bincount(rings, light[use])[kept] / count[kept]
+    return np.interp(radius, at, mean)
 
 
-def _segments(image, fwhm_pix, noise_sigma, noise_area):
-    """Connected regions above the noise of the smoothed image, numbered from 1."""
-    sigma = SIGMA_PER_FWHM * fwhm_pix
-    averaged = max(1.0, 4 * np.pi * sigma**2 / noise_area)
-    limit = _DETECTION_SIGMA * noise_sigma / np.sqrt(averaged)
-    return label(gaussian_filter(image, sigma) > limit)[0]
+def expected_clumpiness(smooth: np.ndarray, rough_sigma: np.ndarray) -> float:
+    """Mean clumpiness of a smooth galaxy with noise, see light.clumpiness.
+
+    smooth : (y, x) galaxy without noise; rough_sigma : (y, x) of its noise after the same filter
+    The mean of |N(mu, s)| is that of a folded normal distribution.
+    """
+    mu = smooth - gaussian_filter(smooth, CLUMP_SIGMA_PIX)
+    s = np.maximum(rough_sigma, 1e-30)
+    t = mu / (np.sqrt(2) * s)
+    folded = s * np.sqrt(2 / np.pi) * np.exp(-(t**2)) + mu * erf(t)
+    return float(folded.sum() / smooth.sum())
+
+
+def _ring(size: int) -> np.ndarray:
+    outermost = np.ones((size, size), bool)
+    outermost[_RING_PIX:-_RING_PIX, _RING_PIX:-_RING_PIX] = False
+    return outermost
+
+
+def _segments(data: np.ndarray, fwhm_pix: float, noise: Noise) -> np.ndarray:
+    """Regions above the noise of the smoothed stamp, numbered from 1, galaxies apart."""
+    sigma = _SMOOTHING * SIGMA_PER_FWHM * fwhm_pix
+    averaged = max(1.0, 4 * np.pi * sigma**2 / noise.area)
+    limit = _DETECTION_SIGMA * noise.sigma / np.sqrt(averaged)
+    return sep.extract(
+        np.ascontiguousarray(gaussian_filter(data, sigma)),
+        limit,
+        minarea=max(5, round(averaged)),
+        filter_kernel=None,
+        deblend_cont=_PEAK_CONTRAST,
+        clean=False,
+        segmentation_map=True,
+    )[1]
 
 
 def _central(labels: np.ndarray, pixel_scale: float) -> np.ndarray:
-    """Mask of the region at the centre, or of the largest within 0.3 arcsec of it."""
+    """Mask of the region at the centre, or of the largest that comes near it."""
     y, x = np.indices(labels.shape) - stamp_center(len(labels))
-    near = labels[np.hypot(x, y) * pixel_scale < 0.3]
+    near = labels[np.hypot(x, y) * pixel_scale < _CENTRE_ARCSEC]
     near = near[near > 0]
     if not near.size:
-        raise ValueError("nothing detected at the centre")
+        raise Unfit("nothing detected at the centre")
     return labels == np.bincount(near).argmax()
 
 
-def _noise_clumpiness(image, sky, window, pedestal, flux) -> float:
-    """Clumpiness that the stamp's noise alone gives, from the sky around the galaxy."""
-    if sky.sum() <= _MIN_SKY_PIX:
-        return float("nan")
-    rough = np.abs(image - pedestal - gaussian_filter(image - pedestal, 1.0))
-    return float(rough[sky].mean() * window.sum() / flux)
+def _believed(noise: Noise, ring: np.ndarray) -> Noise:
+    """The noise as quoted, or as the stamp's edge shows it where the two are far apart.
+
+    Only what is below the median counts, for galaxies are above it.
+    """
+    below = ring[ring < 0]
+    factor = float(np.sqrt((below**2).mean()) / noise.sigma) if below.size else 0.0
+    noise_free = factor < _NOISE_FREE
+    near = 1 / _NOISE_FACTOR < factor < _NOISE_FACTOR
+    return noise if noise_free or near else noise.scaled(factor)
 
 
-def _border_fraction(unit: np.ndarray) -> float:
-    """Flux within three pixels of the stamp's edge, of a total of 1."""
-    inner = unit[3:-3, 3:-3].sum()
-    return float(abs(unit.sum() - inner))
+def _surely(labels: np.ndarray, data: np.ndarray, noise: Noise) -> np.ndarray:
+    """Mask of the regions that are no noise: to mask noise peaks would leave a negative sky."""
+    area = np.bincount(labels.ravel())
+    flux = np.bincount(labels.ravel(), data.ravel())
+    real = flux > _NEIGHBOUR_SNR * noise.sigma * np.sqrt(area * noise.area)
+    real[0] = False
+    return real[labels]
+
+
+def _pedestal(sky: np.ndarray, noise: Noise) -> float:
+    """Median of the sky beside the galaxy where that is surely not 0; subtracting noise adds it."""
+    if sky.size < _MIN_SKY_PIX:
+        return 0.0
+    level = float(np.median(sky))
+    error = np.sqrt(np.pi / 2 * noise.area / sky.size) * noise.sigma
+    return level if abs(level) > _PEDESTAL_ERRORS * error else 0.0
+
+
+def _with_clumps(own, labels: np.ndarray, data: np.ndarray, noise: Noise) -> np.ndarray:
+    """The galaxy with the lesser peaks that touch it, but for those that lie outside it.
+
+    Raises Unfit if what touches is another galaxy
+    """
+    touching = np.setdiff1d(labels[binary_dilation(own) & ~own], [0])
+    if not touching.size:
+        return own
+    count = np.bincount(labels.ravel())
+    y, x = np.indices(labels.shape)
+    flux, fx, fy = (np.bincount(labels.ravel(), (data * w).ravel()) for w in (1.0, x, y))
+    bright = flux[touching] > _BLEND_SHARE * (data[own].sum() + flux[touching])
+    error = noise.sigma * np.sqrt(count[touching] * noise.area)
+    if (bright & (flux[touching] > _BLEND_SNR * error)).any():
+        raise Unfit("blended")
+    main = labels[own][0]
+    apart = np.hypot(*(f[touching] / flux[touching] - f[main] / flux[main] for f in (fx, fy)))
+    within = apart < _CLUMP_REACH * half_light_radius(np.where(own, data, 0.0), 1.0)
+    return own | np.isin(labels, touching[within])
+
+
+def _border_sigma(sky: np.ndarray, noise: Noise) -> float:
+    if not sky.size:
+        return 0.0
+    return float(sky.sum() / (noise.sigma * np.sqrt(sky.size * noise.area)))
