@@ -20,9 +20,10 @@ def _failing(columns) -> set[str]:
 def test_a_healthy_set_passes_every_gate(columns):
     findings = judge(columns)
     assert not [f for f in findings if f.level is Level.FAIL]
-    assert {f.level for f in findings} <= {Level.PASS, Level.INFO}
+    unsure = {f.gate for f in findings if f.level is Level.WARN}
+    assert unsure <= {"probe.core", "probe.outer", "probe.total", "probe.sky"}  # 24 hosts are few
+    assert {f.level for f in findings} <= {Level.PASS, Level.INFO, Level.WARN}
     assert all(f.n == 24 for f in findings)
-    assert all(f.advice for f in findings if f.level is not Level.INFO)
 
 
 def _nan_pixels(c):
@@ -135,7 +136,37 @@ def test_a_planted_fault_fires_its_gate(columns, plant, gate):
     failing = _failing(columns)
     assert gate in failing
     others = {name for name in failing if name.startswith("integrity.")} - {gate}
-    assert others <= {"integrity.complete_pairs"}, "a doubled row also breaks its pair, no more"
+    allowed = {"integrity.complete_pairs", "integrity.equal_within_pairs"}
+    assert others <= allowed, "a doubled row also breaks its pair, a telling column its equality"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value"),
+    [
+        ("psf_fwhm_g_arcsec", "lens", 1.7),
+        ("host_q", "lens", 0.99),
+        ("nexp_g", "lens", 9),
+        ("electrons_per_nmgy_z", "unlensed", 7.0),
+        ("moffat_beta", "host", 2.5),
+        ("magnification", "host", 1.0),
+        ("z_source", "unlensed", 0.0),
+        ("source_hlr_arcsec", "host", np.inf),
+        ("ra_deg", "lens", 3.0),
+        ("psf_model", "host", "gaussian"),
+    ],
+)
+def test_a_column_that_tells_the_kind_is_named(columns, name, kind, value):
+    columns[name][columns["kind"] == kind] = value
+    found = {f.gate: f for f in judge(columns)}["integrity.equal_within_pairs"]
+    assert found.level is Level.FAIL and found.measured.endswith(name)
+
+
+def test_a_probe_that_cannot_tell_does_not_pass(columns):
+    """A true AUC of 0.64 on some twenty rows is not within limits, nor surely beyond."""
+    lens = columns["kind"] == "lens"
+    columns["metric.outer"] = np.random.default_rng(5).standard_normal(len(lens)) + 0.3 * lens
+    found = {f.gate: f for f in judge(columns)}["probe.outer"]
+    assert found.level is Level.WARN and "more hosts" in found.advice
 
 
 def test_noise_probe_sees_noise_that_follows_the_label(columns):

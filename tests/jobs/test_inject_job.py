@@ -161,7 +161,7 @@ def test_flagged_hosts_go_to_quarantine_with_their_cause_for_every_kind(tmp_path
 
 
 def test_arcs_that_fall_beside_the_stamp_are_flagged(inputs, tmp_path):
-    """A lens without its arcs is a false label; its host remains."""
+    """A lens without its arcs is a false label; its whole pair goes, for flags never tell."""
     from darkhaloscope.config import Plan
     from darkhaloscope.jobs.plan import plan
 
@@ -176,12 +176,12 @@ def test_arcs_that_fall_beside_the_stamp_are_flagged(inputs, tmp_path):
     (tmp_path / "bank.h5").symlink_to(inputs / "bank.h5")
     make_stamps(tmp_path, tmp_path / "stamps")
     bad = pq.read_table(tmp_path / "stamps" / "quarantine" / "part-00000.parquet").to_pydict()
-    lenses = [c for c, k in zip(bad["cause"], bad["kind"], strict=True) if k == "lens"]
-    assert lenses and all("LIGHT_OFF_STAMP" in cause for cause in lenses)
-    assert "host" not in bad["kind"]
+    assert bad["cause"] and all("LIGHT_OFF_STAMP" in cause for cause in bad["cause"])
+    lost = [bad["kind"].count(kind) for kind in KINDS]
+    assert len(set(lost)) == 1
     record = read_json(tmp_path / "stamps" / RECORD)
-    assert record["usable"]["lens"] + len(lenses) == record["planned"]["lens"]
-    assert record["usable"]["host"] == record["planned"]["host"]
+    for kind in KINDS:
+        assert record["usable"][kind] + lost[0] == record["planned"][kind]
     assert read_columns(tmp_path / "stamps")["flux_inside"].min() >= 0.5
 
 
@@ -210,3 +210,17 @@ def test_full_disk_is_said_and_leaves_only_whole_files(inputs, stamps, tmp_path)
         assert digest_of_parts(small / "out") == digest_of_parts(stamps)
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def test_a_part_that_was_altered_is_made_again(inputs, stamps, tmp_path):
+    copy = shutil.copytree(stamps, tmp_path / "stamps")
+    part = sorted(copy.glob("part-*.parquet"))[1]
+    table = pq.read_table(part)
+    image = np.frombuffer(table["image"][0].as_py(), "<f4") + 5e-4
+    images = [image.astype("<f4").tobytes(), *table["image"].to_pylist()[1:]]
+    place = table.schema.get_field_index("image")
+    field = table.schema.field(place)
+    pq.write_table(table.set_column(place, field, pa.array(images, field.type)), part)
+    assert digest_of_parts(copy) != digest_of_parts(stamps)
+    make_stamps(inputs, copy)
+    assert digest_of_parts(copy) == digest_of_parts(stamps)

@@ -1,7 +1,10 @@
 """Validation reads the files back: planted faults in them fire their gates and the exit code."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -167,3 +170,17 @@ def test_findings_are_json_with_all_that_a_script_needs(copy, inputs, capfd):
     _judge(copy, inputs, capfd)
     for finding in json.loads((copy / "findings.json").read_text())["findings"]:
         assert {"gate", "level", "measured", "limit", "n", "about", "advice"} == set(finding)
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_the_verdict_does_not_depend_on_the_machines_cores(copy, inputs, threads):
+    """The last bits of a render depend on the number of threads; replay compares to the bit."""
+    words = ["validate", copy, "--bank", inputs / "bank.h5", "--replay-rows", "40"]
+    done = subprocess.run(
+        [sys.executable, "-m", "darkhaloscope.cli", *map(str, words)],
+        env=os.environ | {"OMP_NUM_THREADS": threads},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

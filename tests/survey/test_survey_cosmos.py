@@ -66,15 +66,19 @@ def test_a_galaxy_is_drawn_with_its_flux_and_psf(galaxies, folder):
         assert abs((near * x).sum() / near.sum()) < 5 and abs((near * y).sum() / near.sum()) < 5
 
 
-def test_the_quoted_noise_is_that_of_the_drawn_sky(galaxies):
+@pytest.mark.parametrize("scale", [0.03, 0.05, 0.02])
+def test_the_quoted_noise_is_that_of_the_drawn_sky(folder, scale):
     ratios = []
+    galaxies = RealGalaxies(folder, **(SETTINGS | {"pixel_scale": scale}))
     for index in range(0, 100, 4):
         drawn = galaxies.draw(index)
         half = drawn.data_size // 2
         data = drawn.image[64 - half : 64 + half, 64 - half : 64 + half]
         low = data[data < np.median(data)] - np.median(data)
         ratios.append(np.sqrt((low**2).mean()) / drawn.noise.sigma)
-        assert 5 < drawn.noise.area < 60  # correlated: HST's drizzle and the new PSF
+        assert (
+            5 < drawn.noise.area * (scale / 0.03) ** 2 < 60
+        )  # correlated: HST's drizzle and the new PSF
     assert_within(np.median(ratios), 1.0, 0.15, "noise measured over noise quoted")
 
 

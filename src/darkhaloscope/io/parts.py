@@ -5,6 +5,7 @@ So a run can be killed anywhere and started again, and two different runs never 
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,26 @@ class PartStore:
         return self.folder / f"part-{part:05d}.parquet"
 
     def is_done(self, part: int) -> bool:
-        return metadata_of(self.path(part)).get(DIGEST_KEY) == self.digest
+        """Whether the part is there, and the bytes that the run record knows, if there is one."""
+        path = self.path(part)
+        if metadata_of(path).get(DIGEST_KEY) != self.digest:
+            return False
+        known = self._recorded.get(path.name)
+        return known is None or known == sha256(path)
+
+    @cached_property
+    def _recorded(self) -> dict[str, str]:
+        record = self.folder / RECORD
+        return read_json(record).get("parts", {}) if record.exists() else {}
+
+    def write_record(self, **counts: Any) -> str:
+        """The run record, with the bytes of every part; returns the digest over them."""
+        sums = {path.name: sha256(path) for path in parts_in(self.folder)}
+        digest = digest_of_sums(sums)
+        write_json(
+            self.folder / RECORD, {**self.identity, **counts, "parts": sums, "digest": digest}
+        )
+        return digest
 
     def metadata(self) -> dict[str, str]:
         """What every part carries."""
@@ -73,7 +93,10 @@ def parts_in(folder: Path) -> list[Path]:
 
 def digest_of_parts(folder: Path) -> str:
     """One digest for the bytes of all parts, in order."""
-    whole = hashlib.sha256()
-    for path in parts_in(folder):
-        whole.update(f"{path.name} {sha256(path)}\n".encode())
-    return whole.hexdigest()
+    return digest_of_sums({path.name: sha256(path) for path in parts_in(folder)})
+
+
+def digest_of_sums(sums: dict[str, str]) -> str:
+    """One digest for parts by name and SHA-256."""
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(sums.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()

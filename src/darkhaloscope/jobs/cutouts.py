@@ -4,13 +4,13 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from darkhaloscope import __version__
 from darkhaloscope.config import CutoutsNpz, CutoutsSynthetic
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import FATAL, Flag, names
-from darkhaloscope.io.files import write_json
-from darkhaloscope.io.parts import RECORD, PartStore, claim, digest_of_parts
+from darkhaloscope.io.parts import PartStore, claim
 from darkhaloscope.io.tables import image_bytes, write_table
 from darkhaloscope.jobs.pool import each
 from darkhaloscope.jobs.progress import console, progress
@@ -28,7 +28,7 @@ _HOSTS_PER_PART = 240
 
 def cutouts_synthetic(out: Path, cfg: CutoutsSynthetic, processes: int) -> None:
     """Write a store of made cutouts; parts that exist are kept."""
-    store = claim(out, {"stage": "cutouts synthetic", "config": cfg.as_json(), "dhs": __version__})
+    store = claim(out, {"stage": "cutouts synthetic", "config": cfg.as_json(), **_versions()})
     n_parts = math.ceil(cfg.n_hosts / _HOSTS_PER_PART)
     todo = [(store, cfg, part) for part in range(n_parts) if not store.is_done(part)]
     with progress("cutouts", sum(len(_hosts(cfg, part)) for _, _, part in todo), "hosts") as done:
@@ -41,9 +41,14 @@ def _hosts(cfg: CutoutsSynthetic, part: int) -> range:
     return range(part * _HOSTS_PER_PART, min((part + 1) * _HOSTS_PER_PART, cfg.n_hosts))
 
 
+def _versions() -> dict[str, str]:
+    """What computes: another version may give other last bits, and parts are never mixed."""
+    return {"dhs": __version__, "torch": torch.__version__, "numpy": np.__version__}
+
+
 def _synthetic_part(task: tuple[PartStore, CutoutsSynthetic, int]) -> int:
     store, cfg, part = task
-    rows = [_synthetic_row(cfg, f"syn{index:07d}") for index in _hosts(cfg, part)]
+    rows = [_synthetic_row(cfg, f"syn{cfg.seed}-{index:07d}") for index in _hosts(cfg, part)]
     write_table(store.path(part), rows, CUTOUTS, store.metadata())
     return len(rows)
 
@@ -94,7 +99,7 @@ def cutouts_npz(out: Path, source: Path, cfg: CutoutsNpz) -> None:
         )
     pixels = digest_of(*(row["image"] for row in rows), *(row["host_id"] for row in rows))
     identity = {"stage": "cutouts npz", "config": cfg.as_json(), "pixels": pixels}
-    store = claim(out, identity | {"dhs": __version__})
+    store = claim(out, identity | _versions())
     write_table(store.path(0), rows, CUTOUTS, store.metadata())
     _record(store, len(rows))
 
@@ -150,7 +155,5 @@ def _row(*, psf, nexp, host, image, invvar, advice: Flag, **words) -> dict:
 
 
 def _record(store: PartStore, n_hosts: int) -> None:
-    digest = digest_of_parts(store.folder)
-    record = {**store.identity, "hosts": n_hosts, "digest": digest}
-    write_json(store.folder / RECORD, record)
+    digest = store.write_record(hosts=n_hosts)
     console.print(f"cutouts {store.folder}: {n_hosts} hosts, digest {digest[:16]}")

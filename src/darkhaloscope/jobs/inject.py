@@ -17,8 +17,7 @@ from darkhaloscope.config import Inject
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import FATAL, Flag, names
 from darkhaloscope.io.bank import Bank, read_bank
-from darkhaloscope.io.files import write_json
-from darkhaloscope.io.parts import RECORD, PartStore, claim, digest_of_parts, parts_in
+from darkhaloscope.io.parts import PartStore, claim, parts_in
 from darkhaloscope.io.tables import (
     DIGEST_KEY,
     columns_of,
@@ -50,6 +49,8 @@ from darkhaloscope.units import BANDS, ELECTRONS_PER_NMGY_PER_EXPOSURE
 
 QUARANTINE_DIR = "quarantine"
 Columns = dict[str, np.ndarray]
+
+_LEAST_FLUX_INSIDE = 0.5
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def inject_part(task: PartTask) -> Commit:
     rows |= _rendering_columns(rows, task)
     arcs = render_rows(rows, bank, _usable(rows))
     rows |= _measurements(rows, arcs, invvar)
-    rows["flags"] = rows["flags"] | np.where(rows["flux_inside"] < 0.5, Flag.LIGHT_OFF_STAMP, 0)
+    rows["flags"] = rows["flags"] | _off_stamp(rows)
     rows["cause"] = np.array([names(int(bits)) for bits in rows["flags"]], object)
     usable = _usable(rows)
     stamps = inject(
@@ -150,6 +151,12 @@ def inject_part(task: PartTask) -> Commit:
     )
 
 
+def _off_stamp(rows: Columns) -> np.ndarray:
+    """The flag of light beside the stamp, for all rows of a pair: flags never tell the kind."""
+    off = set(rows["pair_id"][rows["flux_inside"] < _LEAST_FLUX_INSIDE])
+    return np.array([Flag.LIGHT_OFF_STAMP if pair in off else 0 for pair in rows["pair_id"]])
+
+
 def _usable(rows: Columns) -> np.ndarray:
     return (rows["flags"] & int(FATAL)) == 0
 
@@ -159,6 +166,7 @@ def render_rows(rows: Mapping[str, np.ndarray], bank: Bank, usable: np.ndarray) 
 
     Rows of kind host, and rows not usable, are dark.
     """
+    torch.set_num_threads(1)  # the last bits depend on it, and stamps are compared to the bit
     size, scale = int(rows["size_pix"][0]), float(rows["pixel_scale_arcsec"][0])
     arcs = np.zeros((len(usable), len(BANDS), size, size), np.float32)
     bright = np.flatnonzero(usable & (rows["kind"] != "host"))
@@ -283,11 +291,7 @@ def _finish(store: PartStore, plan: pa.Table) -> None:
     tables = [read_table(path, STAMPS, ["kind"]) for path in parts_in(store.folder)]
     usable = Counter(pa.concat_tables(tables)["kind"].to_pylist())
     planned = Counter(plan["kind"].to_pylist())
-    digest = digest_of_parts(store.folder)
-    write_json(
-        store.folder / RECORD,
-        {**store.identity, "planned": planned, "usable": usable, "digest": digest},
-    )
+    digest = store.write_record(planned=planned, usable=usable)
     if empty := [kind for kind in KINDS if not usable[kind]]:
         raise DhsError(
             f"no usable row of kind {', '.join(empty)} in {store.folder}; "

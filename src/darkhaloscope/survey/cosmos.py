@@ -107,9 +107,10 @@ class RealGalaxies:
             nx=self._stamp_size, ny=self._stamp_size, scale=self._scale, method="no_pixel"
         )
         correlation = seen.noise.drawImage(scale=self._scale).array
+        pixel_area = (self._scale / raw.scale) ** 2  # GalSim quotes noise of the original pixels
         return DrawnGalaxy(
             image=image.array.astype(np.float64),
-            noise=Noise.of(correlation, EXPOSURE_SECONDS),
+            noise=Noise.of(correlation, EXPOSURE_SECONDS).scaled(pixel_area),
             data_size=min(int(min(raw.array.shape) * raw.scale / self._scale), self._stamp_size),
             bad_fraction=bad,
             original_fwhm=float(galaxy.original_psf.calculateFWHM()),

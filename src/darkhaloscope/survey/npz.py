@@ -61,7 +61,12 @@ def read_cutout(path: Path) -> NpzCutout:
         raise DhsError(
             f"{path}: pixel scale {scale} arcsec, must be {PIXEL_SCALE_ARCSEC} (Legacy Surveys)"
         )
-    dec = float(content["meta_dec"])
+    ra, dec = (_degrees(path, key, content[key]) for key in ("meta_ra", "meta_dec"))
+    if not (0 <= ra <= 360 and -90 <= dec <= 90):
+        raise DhsError(
+            f"{path}: meta_ra, meta_dec are {ra:g}, {dec:g}; they must be degrees, ICRS, "
+            "0 to 360 and -90 to 90"
+        )
     if dec >= _NORTHERN_LIMIT_DEG:
         raise DhsError(
             f"{path}: Dec {dec:.3f} lies north of {_NORTHERN_LIMIT_DEG}, where the layer shows "
@@ -70,11 +75,18 @@ def read_cutout(path: Path) -> NpzCutout:
     return NpzCutout(
         name=path.stem,
         image=np.ascontiguousarray(image.transpose(2, 0, 1), np.float32),
-        ra_deg=float(content["meta_ra"]),
+        ra_deg=ra,
         dec_deg=dec,
         brick=str(content.get("meta_brickname", "")),
         pixel_scale=PIXEL_SCALE_ARCSEC,
     )
+
+
+def _degrees(path: Path, key: str, value: np.ndarray) -> float:
+    try:
+        return float(value.item())
+    except (ValueError, TypeError) as error:
+        raise DhsError(f"{path}: {key} must be one number, degrees; got {value!r}") from error
 
 
 _KEYS = {"cutout", "meta_ra", "meta_dec", "meta_brickname", "meta_pixel_scale"}
