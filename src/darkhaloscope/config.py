@@ -181,7 +181,7 @@ class Plan(Stage):
     shear_sigma: Annotated[float, _setting("scatter of gamma1 and gamma2", ge=0, le=0.3)] = 0.05
     q_scatter: Annotated[float, _setting("scatter of mass q about light q", ge=0, le=1)] = 0.10
     phi_scatter_deg: Annotated[float, _setting("scatter of mass angle, deg", ge=0)] = 10.0
-    z_source_median: Annotated[float, _setting("median source redshift", gt=0)] = 1.85
+    z_source_median: Annotated[float, _setting("median source redshift", ge=0.5, le=4)] = 1.85
     z_source_scatter: Annotated[float, _setting("scatter of source redshift", ge=0)] = 0.72
     source_mag_r_median: Annotated[float, _setting("median unlensed source r, AB mag")] = 24.2
     source_mag_r_scatter: Annotated[float, _setting("its scatter, mag", ge=0)] = 1.0

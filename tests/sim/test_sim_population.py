@@ -213,3 +213,9 @@ def test_the_cuts_come_from_the_settings():
     host = np.array([20, 20, 19, 20, 20.5])
     got = discoverable(magnification, arc, host, cfg)
     assert got.tolist() == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(("mean", "end"), [(6.0, 4.0), (-3.0, 0.5)])
+def test_a_mean_far_outside_the_range_gives_the_nearer_end(mean, end):
+    values = truncated_normal(np.linspace(0.01, 0.99, 50), mean, 0.05, 0.5, 4.0)
+    assert_within(values, np.full(50, end), 0.05, "values")

@@ -31,6 +31,7 @@ def truncated_normal(u, mean, sigma, low, high):
     """Normal within [low, high] from uniforms `u`; the mean itself where sigma is 0."""
     if sigma == 0:
         return np.clip(np.broadcast_to(mean, np.shape(u)), low, high)
+    mean = np.clip(mean, low - 5 * sigma, high + 5 * sigma)  # beyond, both ends round to 1
     a, b = ndtr((low - mean) / sigma), ndtr((high - mean) / sigma)
     return np.clip(mean + sigma * ndtri(a + u * (b - a)), low, high)
 
