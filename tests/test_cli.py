@@ -152,7 +152,7 @@ def test_psf_of_no_width(refused, tmp_path):
         ("--theta-e-min-arcsec", "-1", "theta_E_min_arcsec must be greater than 0, got '-1'"),
         ("--theta-e-min-arcsec", "9", "theta_E_min_arcsec must be below theta_E_max_arcsec"),
         ("--seed", "many", "seed must be a valid integer"),
-        ("--colour-model", "blue", "must be 'spectroscopic' or 'offsets', got 'blue'"),
+        ("--colour-model", "blue", "must be 'catalogue', 'template' or 'offsets', got 'blue'"),
         ("--theta-e-mn-arcsec", "1", "Did you mean --theta-e-min-arcsec?"),
         ("--stamp-size-pix", "64", "larger than the cutouts (48 pixels)"),
     ],

@@ -50,7 +50,7 @@ def test_an_unknown_key_is_named_and_a_near_one_suggested():
         (Plan, {"rows_per_part": 2}, ("rows_per_part", "2")),
         (Plan, {"min_magnification": 0.5}, ("min_magnification", "0.5")),
         (Plan, {"seed": 1.5}, ("seed", "1.5")),
-        (Plan, {"colour_model": "red"}, ("colour_model", "spectroscopic", "red")),
+        (Plan, {"colour_model": "red"}, ("colour_model", "catalogue", "red")),
         (Inject, {"moffat_beta": 1.0}, ("moffat_beta", "greater than 1.1", "1.0")),
         (Inject, {"render_tolerance": 0.3}, ("render_tolerance", "0.3")),
         (Inject, {"psf_model": "airy"}, ("psf_model", "moffat", "airy")),

@@ -198,10 +198,20 @@ class Plan(Stage):
     min_arc_minus_host_mag: Annotated[
         float, _setting("brightest arc relative to its host, r mag; negative outshines it")
     ] = 0.0
+    source_mag_model: Annotated[
+        Literal["population", "catalogue"],
+        _setting(
+            "source r from source_mag_r_median and scatter, or the template's own magnitude "
+            "carried to the source's redshift, where it is known"
+        ),
+    ] = "population"
     colour_model: Annotated[
-        Literal["spectroscopic", "offsets"],
-        _setting("source colours by redshift from spectroscopic galaxies, or the plan's offsets"),
-    ] = "spectroscopic"
+        Literal["catalogue", "template", "offsets"],
+        _setting(
+            "spectral type fitted to the template's catalogue magnitudes (where it has none: as "
+            "template), drawn as galaxies at these redshifts have it, or the plan's fixed offsets"
+        ),
+    ] = "catalogue"
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:

@@ -82,6 +82,7 @@ SCENE = (
     Column("source_y_arcsec", _f8, "arcsec", "source (unlensed: image) from the mass centre"),
     Column("source_phi_rad", _f8, "rad", "rotation of the template"),
     Column("source_hlr_arcsec", _f8, "arcsec", "half-light radius of the source before lensing"),
+    Column("source_type", _f8, "", "spectral type: 0 Im, 1 Scd, 2 Sbc, 3 elliptical, < 0 bluer"),
     Column("source_mag_r", _f8, "mag", "AB, before magnification and Milky Way reddening"),
     Column("source_g_minus_r", _f8, "mag", "colour before Milky Way reddening"),
     Column("source_r_minus_z", _f8, "mag", "colour before Milky Way reddening"),

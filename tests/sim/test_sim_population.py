@@ -11,14 +11,14 @@ from scipy.stats import kstest, spearmanr, truncnorm
 from darkhaloscope.config import Plan
 from darkhaloscope.sim.population import (
     N_UNIFORMS,
+    SourceTemplates,
     discoverable,
-    draw_colours,
     draw_lenses,
     draw_sources,
     observed_fluxes,
-    split_normal,
     truncated_normal,
 )
+from darkhaloscope.survey.sed import colour_grid
 from tolerance import assert_ratio, assert_within
 
 N = 20_000
@@ -27,6 +27,12 @@ N = 20_000
 @pytest.fixture(scope="module")
 def u() -> np.ndarray:
     return np.random.default_rng(7).random((N, N_UNIFORMS))
+
+
+def _made(hlr) -> SourceTemplates:
+    """Templates of which nothing is known but their size."""
+    none = np.full(N, np.nan)
+    return SourceTemplates(np.broadcast_to(hlr, N).astype(float), none, none, none)
 
 
 def _hosts(n=N, q=0.75):
@@ -59,11 +65,6 @@ def test_truncated_normal_is_scipys():
 def test_without_scatter_the_mean_itself():
     assert_within(truncated_normal(np.array([0.1, 0.9]), 0.6, 0, 0, 1), [0.6, 0.6], 0, "mean")
     assert_within(truncated_normal(np.array([0.1]), 1.4, 0, 0, 1), [1.0], 0, "clipped mean")
-
-
-def test_split_normal_goes_through_its_three_points():
-    t = np.array([-1.0, 0.0, 1.0])
-    assert_within(split_normal(t, (0.2, 0.32, 1.16)), [0.2, 0.32, 1.16], 1e-12, "points")
 
 
 def test_lenses_follow_the_settings(u):
@@ -100,7 +101,7 @@ def test_sources_follow_the_settings(u):
     cfg = Plan(source_mag_r_median=24.0, source_mag_r_scatter=0.8, size_factor_median=0.6,
                size_factor_scatter=0.2, max_offset=0.7, z_source_median=1.9)  # fmt: skip
     theta_E, hlr = np.linspace(0.7, 2.0, N), np.linspace(0.1, 0.5, N)
-    source = draw_sources(u, theta_E, hlr, cfg)
+    source = draw_sources(u, theta_E, _made(hlr), cfg, colour_grid())
     assert kstest((source["source_mag_r"] - 24.0) / 0.8, "norm").pvalue > 1e-3
     size = np.log(source["source_hlr_arcsec"] / hlr / 0.6) / 0.2
     assert kstest(size, "norm").pvalue > 1e-3
@@ -112,7 +113,7 @@ def test_sources_follow_the_settings(u):
 
 def test_sources_are_uniform_in_area_behind_the_lens(u):
     theta_E = np.full(N, 1.4)
-    source = draw_sources(u, theta_E, np.full(N, 0.3), Plan(max_offset=0.8))
+    source = draw_sources(u, theta_E, _made(0.3), Plan(max_offset=0.8), colour_grid())
     x, y = source["source_x_arcsec"], source["source_y_arcsec"]
     radius = np.hypot(x, y) / (0.8 * 1.4)
     assert radius.max() <= 1
@@ -123,57 +124,18 @@ def test_sources_are_uniform_in_area_behind_the_lens(u):
 def test_every_number_of_a_scene_is_its_own(u):
     """Two columns from one uniform would correlate perfectly."""
     lens = draw_lenses(u, _hosts(), Plan())
-    source = draw_sources(u, np.full(N, 1.3), np.full(N, 0.3), Plan())
+    source = draw_sources(u, np.full(N, 1.3), _made(0.3), Plan(), colour_grid())
     columns = {
         k: v for k, v in (lens | source).items() if k.startswith(("theta", "gamma", "source_", "z"))
     }
-    tied = {("source_g_minus_r", "source_r_minus_z")}
-    tied |= {(c, "z_source") for c in ("source_g_minus_r", "source_r_minus_z")}
+    colour = ("source_g_minus_r", "source_r_minus_z", "source_type", "z_source")
+    tied = {(a, b) for a in colour for b in colour}
     names = sorted(columns)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             if (one, other) not in tied:
                 rho = spearmanr(columns[one], columns[other]).statistic
                 assert abs(rho) < 0.04, (one, other, rho)
-
-
-@pytest.mark.parametrize(
-    ("z", "g_minus_r", "r_minus_z"),
-    [
-        (0.8, (0.36, 0.53, 0.92), (0.69, 0.89, 1.27)),
-        (1.25, (0.15, 0.32, 0.69), (0.45, 0.72, 1.21)),  # widths of VVDS-Deep
-        (1.9, (0.06, 0.21, 0.26), (0.12, 0.32, 0.50)),
-    ],
-)
-def test_colours_are_those_of_spectroscopic_galaxies(u, z, g_minus_r, r_minus_z):
-    """EVIDENCE section 3, 16/50/84 %."""
-    gr, rz = draw_colours(u[:, 9], u[:, 10], np.full(N, z), "spectroscopic")
-    for got, want, name in ((gr, g_minus_r, "g-r"), (rz, r_minus_z, "r-z")):
-        found = np.percentile(got, [16, 50, 84])
-        assert_within([found[1]], [want[1]], 0.015, f"median {name} at z {z}")
-        assert_within(found, want, 0.06, f"{name} at z {z}")  # the tails end at 2 sigma
-    assert 0.6 < spearmanr(gr, rz).statistic < 0.8
-
-
-def test_no_colour_is_one_that_no_galaxy_has(u):
-    """0 of 87 spectroscopic galaxies have g-r < -0.1; the plan's offsets give -0.30."""
-    z = np.linspace(0.5, 4, N)
-    gr, rz = draw_colours(u[:, 9], u[:, 10], z, "spectroscopic")
-    assert (gr < -0.1).mean() < 0.01
-    assert (rz < 0).mean() < 0.06
-    assert gr.min() > -0.3 and rz.min() > -0.3
-
-
-def test_the_plans_offsets_are_kept_for_its_ablation(u):
-    z = np.array([0.6, 1.0, 2.0, 3.0, 3.9])
-    gr, rz = draw_colours(u[:5, 9], u[:5, 10], z, "offsets")
-    assert_within(gr, [-0.30, -0.30, -0.345, -0.39, -0.39], 1e-12, "g-r")
-    assert_within(rz, [-0.20, -0.20, -0.22, -0.24, -0.24], 1e-12, "r-z")
-
-
-def test_an_unknown_colour_model_is_refused(u):
-    with pytest.raises(ValueError, match="spectroscopic or offsets, got 'red'"):
-        draw_colours(u[:, 9], u[:, 10], u[:, 5], "red")
 
 
 def test_fluxes_have_the_colours_and_the_milky_way():
@@ -219,3 +181,46 @@ def test_the_cuts_come_from_the_settings():
 def test_a_mean_far_outside_the_range_gives_the_nearer_end(mean, end):
     values = truncated_normal(np.linspace(0.01, 0.99, 50), mean, 0.05, 0.5, 4.0)
     assert_within(values, np.full(50, end), 0.05, "values")
+
+
+def _known(z=0.9, mag=23.5, kind=0.3) -> SourceTemplates:
+    return SourceTemplates(*(np.full(N, value) for value in (0.3, z, mag, kind)))
+
+
+def test_a_template_of_known_redshift_is_moved(u):
+    """Farther and at one magnitude: more luminous, so larger; but of an earlier, smaller epoch."""
+    source = draw_sources(u, np.full(N, 1.3), _known(), Plan(), colour_grid())
+    z, size = source["z_source"], source["source_hlr_arcsec"] / 0.3
+    near = np.abs(z - 0.9) < 0.05
+    same = near & (np.abs(source["source_mag_r"] - 24.1) < 0.3)
+    assert same.sum() > 5
+    assert 0.85 < np.median(size[same]) < 1.2  # hardly moved
+    assert spearmanr(source["source_mag_r"], size).statistic < -0.4  # brighter is larger
+    assert 0.3 < np.percentile(size, 1) < np.percentile(size, 99) < 3
+
+
+def test_the_catalogues_magnitude_is_carried_to_the_sources_redshift(u):
+    grid, cfg = colour_grid(), Plan(source_mag_model="catalogue")
+    source = draw_sources(u, np.full(N, 1.3), _known(), cfg, grid)
+    z = source["z_source"]
+    faintness = [
+        np.median(source["source_mag_r"][(z > a) & (z < a + 0.2)]) for a in (0.9, 1.5, 2.5)
+    ]
+    assert faintness[0] < faintness[1] < faintness[2]
+    assert_within(faintness[0], 24.3, 0.5, "r of a galaxy of F814W = 23.5, hardly moved")
+    plain = draw_sources(u, np.full(N, 1.3), _made(0.3), cfg, grid)  # nothing known: as drawn
+    assert_within(np.median(plain["source_mag_r"]), cfg.source_mag_r_median, 0.1, "median")
+
+
+def test_the_fitted_type_gives_the_colours_unless_another_model_is_asked(u):
+    red, grid = _known(kind=3.0), colour_grid()
+    fitted, drawn, offsets = (
+        draw_sources(u, np.full(N, 1.3), red, Plan(colour_model=model), grid)
+        for model in ("catalogue", "template", "offsets")
+    )
+    assert (fitted["source_type"] == 3.0).all() and np.median(drawn["source_type"]) < 0.6
+    low = fitted["z_source"] < 1.5
+    assert (
+        np.median(fitted["source_r_minus_z"][low]) > np.median(drawn["source_r_minus_z"][low]) + 1
+    )
+    assert (offsets["source_g_minus_r"] <= -0.30).all()

@@ -22,6 +22,7 @@ from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.render import magnification
 from darkhaloscope.sim.rows import scenes_of
 from darkhaloscope.sim.sources import Templates
+from darkhaloscope.survey.sed import colour_grid
 from darkhaloscope.units import BANDS, mag_from_flux, stamp_center
 
 _MAX_DRAWS = 100
@@ -121,10 +122,11 @@ def draw_plan(hosts: Hosts, bank: Bank, cfg: Plan) -> tuple[dict[str, np.ndarray
     """Columns of the plan, and the number of pairs for which no source is discoverable."""
     host_of_pair = np.repeat(np.arange(len(hosts)), cfg.pairs_per_host)
     chunks, unfit = [], 0
+    kinds = spectral_types(bank)
     with progress("plan", len(host_of_pair), "pairs") as advance:
         for start in range(0, len(host_of_pair), _PAIRS_AT_ONCE):
             chosen = host_of_pair[start : start + _PAIRS_AT_ONCE]
-            pairs = _draw_pairs(start, chosen, hosts, bank, cfg, advance)
+            pairs = _draw_pairs(start, chosen, hosts, bank, kinds, cfg, advance)
             unfit += len(chosen) - len(pairs["pair_id"])
             chunks.append(pairs)
     pairs = {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
@@ -136,7 +138,13 @@ def draw_plan(hosts: Hosts, bank: Bank, cfg: Plan) -> tuple[dict[str, np.ndarray
     return _rows_of_pairs(pairs, cfg), unfit
 
 
-def _draw_pairs(start, chosen, hosts, bank, cfg, advance) -> dict[str, np.ndarray]:
+def spectral_types(bank: Bank) -> np.ndarray:
+    """Type of each template by its catalogue magnitudes; NaN where too few are known."""
+    mags = {f"hsc_{band}": bank.columns[f"mag_{band}"] for band in "griz"}
+    return colour_grid().fit(mags, bank.columns["z"])
+
+
+def _draw_pairs(start, chosen, hosts, bank, kinds, cfg, advance) -> dict[str, np.ndarray]:
     """Lens and source of each pair: drawn again, from its own generator, until discoverable."""
     host = {name: values[chosen] for name, values in hosts.columns.items()}
     replicate = (start + np.arange(len(chosen))) % cfg.pairs_per_host
@@ -147,7 +155,9 @@ def _draw_pairs(start, chosen, hosts, bank, cfg, advance) -> dict[str, np.ndarra
     waiting = np.arange(len(chosen))
     for _ in range(_MAX_DRAWS):
         u = np.array([rngs[i].random(population.N_UNIFORMS) for i in waiting])
-        drawn = _draw(u, {k: v[waiting] for k, v in host.items()}, template[waiting], bank, cfg)
+        drawn = _draw(
+            u, {k: v[waiting] for k, v in host.items()}, template[waiting], bank, kinds, cfg
+        )
         kept = drawn.pop("kept")
         for name, values in drawn.items():
             result.setdefault(name, np.full(len(chosen), math.nan))[waiting[kept]] = values[kept]
@@ -183,11 +193,14 @@ def _choose_templates(pair_id, splits, bank: Bank, salt: str) -> np.ndarray:
     )
 
 
-def _draw(u, host, template, bank: Bank, cfg: Plan) -> dict[str, np.ndarray]:
+def _draw(u, host, template, bank: Bank, kinds: np.ndarray, cfg: Plan) -> dict[str, np.ndarray]:
     """One draw for each pair, with `kept` saying which are discoverable."""
     hlr = bank.columns["hlr_arcsec"][template]
     lens = population.draw_lenses(u, host, cfg)
-    source = population.draw_sources(u, lens["theta_E_arcsec"], hlr, cfg)
+    known = population.SourceTemplates(
+        hlr, bank.columns["z"][template], bank.columns["mag"][template], kinds[template]
+    )
+    source = population.draw_sources(u, lens["theta_E_arcsec"], known, cfg, colour_grid())
     flux = population.observed_fluxes(
         source["source_mag_r"],
         source["source_g_minus_r"],
