@@ -78,8 +78,10 @@ def write_catalogue(
         "PIXEL_SCALE": np.full(n, SCALE),
         "sn_ellip_gauss": np.full(n, 50.0),
         "flux_radius": np.full(n, 10.0),
+        "NOISE_VARIANCE": np.full(n, SIGMA**2),
         "IDENT": np.arange(n) + 1000,
     } | columns
+    noise_file = {k: v for k, v in columns.items() if k == "NOISE_FILENAME"}
     Table(
         {
             "IDENT": np.arange(n) + 1000,
@@ -94,9 +96,10 @@ def write_catalogue(
             "PSF_HDU": np.ones(n, int),
             "PIXEL_SCALE": given["PIXEL_SCALE"],
             "NOISE_MEAN": np.zeros(n),
-            "NOISE_VARIANCE": np.full(n, SIGMA**2),
+            "NOISE_VARIANCE": given["NOISE_VARIANCE"],
             "stamp_flux": flux,
         }
+        | noise_file
     ).write(folder / f"{name}.fits", overwrite=True)
     Table(
         {

@@ -77,6 +77,38 @@ def bank_hybrid(
     banks.bank_hybrid(out, cfg, pool.count(processes))
 
 
+@bank_app.command(name="check")
+def bank_check(bank: Path, *, out: Path | None = None) -> int:
+    """Judge every template of a bank; exit code 1 if a gate fails. --out: findings as JSON."""
+    from darkhaloscope.jobs import bank_check
+
+    return 0 if bank_check.check(bank, out) else 1
+
+
+@bank_app.command(name="show")
+def bank_show(bank: Path, *, out: Path | None = None) -> int:
+    """Write a page that shows a bank: templates, sizes, clumpiness, and what was turned away.
+
+    --out : the page, by default beside the bank
+    """
+    from darkhaloscope.jobs import bank_check
+
+    return 0 if bank_check.show(bank, out or bank.with_suffix(".html")) else 1
+
+
+@bank_app.command(name="merge")
+def bank_merge(
+    *banks: Path,
+    out: _OutBank,
+    split_fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
+    seed: int = 1,
+) -> None:
+    """Make one bank of several, split anew; a galaxy that is in two is taken once."""
+    from darkhaloscope.jobs import bank_check
+
+    bank_check.merge(out, list(banks), split_fractions, seed)
+
+
 @cutouts_app.command(name="synthetic")
 def cutouts_synthetic(
     *,

@@ -229,6 +229,19 @@ def test_clumps_score_above_smooth():
     assert scores[1] > scores[0] + 0.01
 
 
+def test_the_flux_in_clumps_is_integrated_flux():
+    sigma = _sigma(400)
+    y, x = (np.indices((SIZE, SIZE)) - (SIZE - 1) / 2) * SCALE
+    smooth = gaussian_filter(sersic(x, y, r_e=0.35, n=1.0, softening=0.015) * SCALE**2, 2.12)
+    knot = np.exp(-((x - 0.35) ** 2 + (y - 0.1) ** 2) / (2 * 0.065**2))
+    found = []
+    for fraction in (0.0, 0.1, 0.25):
+        image = (1 - fraction) * smooth / smooth.sum() + fraction * knot / knot.sum()
+        found.append(_clean(image + _noise(5, sigma), sigma).clump_fraction)
+    assert found[0] < 0.03
+    assert_within(found[1:], [0.1, 0.25], 0.06, "clump fraction")
+
+
 def test_expected_clumpiness_is_the_mean_over_noise():
     y, x = (np.indices((SIZE, SIZE)) - (SIZE - 1) / 2) * SCALE
     smooth = np.exp(-(x**2 + y**2) / (2 * 0.3**2))
@@ -244,7 +257,7 @@ def test_the_smooth_fit_follows_an_ellipse_and_looks_under_masks():
     disc = sersic(x - 0.06, y, r_e=0.4, n=1.0, q=0.5, phi=0.6, softening=0.1) * SCALE**2
     hidden = np.hypot(x - 0.5, y) < 0.15
     spoilt = np.where(hidden, disc.max(), disc)
-    fit = smooth_fit(spoilt, (disc > 0.02 * disc.max()) & ~hidden, hidden)
+    fit = smooth_fit(spoilt, (disc > 0.02 * disc.max()) & ~hidden, ~hidden)
     assert_within(fit, disc, 0.06 * disc.max(), "smooth fit")
     assert_ratio(fit[hidden].sum(), disc[hidden].sum(), 0.25, "flux under the mask")
 

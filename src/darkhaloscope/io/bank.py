@@ -34,7 +34,7 @@ COLUMNS = {
     "snr": "flux over its error within the mask; infinite if made",
     "clumpiness": "the plan's clumpiness, sum |I - G1*I| / sum I, noise included",
     "clumpiness_null": "what a smooth fit to the same galaxy with the same noise shows",
-    "clump_fraction": "integrated flux in clumps, of the total; NaN if not known",
+    "clump_fraction": "integrated flux in clumps, of the total; real: what surely stands out",
     "pedestal_fraction": "pedestal that was subtracted, of the flux",
     "masked_fraction": "flux filled in under masked neighbours, of the flux",
     "border_sigma": "what is left in the sky beside the galaxy, over its error",
@@ -149,7 +149,7 @@ class BankWriter:
 @contextlib.contextmanager
 def bank_writer(
     path: Path,
-    columns: Mapping[str, Sequence],
+    columns: Mapping[str, Sequence | np.ndarray],
     *,
     size: int,
     pixel_scale: float,

@@ -130,6 +130,7 @@ def measurements(template: Template, zero_point: float) -> dict[str, float]:
         "pedestal_fraction": template.pedestal_fraction,
         "masked_fraction": template.masked_fraction,
         "border_sigma": template.border_sigma,
+        "clump_fraction": template.clump_fraction,
     }
 
 
@@ -189,7 +190,7 @@ class HybridMaker:
 
 def made_columns(image: np.ndarray, cfg) -> dict[str, float]:
     """What is measured on a template without noise."""
-    smooth = smooth_fit(image, image > 0.01 * image.max(), np.zeros_like(image, bool))
+    smooth = smooth_fit(image, image > 0.01 * image.max(), image > 0)
     return {
         "hlr_arcsec": half_light_radius(image, cfg.src_pixscale_arcsec),
         "clumpiness": clumpiness(image),

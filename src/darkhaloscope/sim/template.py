@@ -22,7 +22,7 @@ _CENTRE_ARCSEC = 0.3
 _GROW_ARCSEC = 0.3
 _SOFT_EDGE_ARCSEC = 0.12
 _RING_PIX = 3
-_MAX_RING_COVERED = 0.25
+_MAX_RING_COVERED = 0.15
 _MAX_RING_SIGMA = 1.5
 _MIN_SKY_PIX = 200
 _PEDESTAL_ERRORS = 3.0
@@ -33,7 +33,9 @@ _MAX_BORDER_SIGMA = 6.0
 _PEAK_CONTRAST = 0.02
 """Light above the saddle that makes a peak a region of its own, of the whole."""
 _BLEND_SHARE, _BLEND_SNR = 0.2, 8.0
-"""A touching region with this share of the light, and no noise, is another galaxy."""
+"""A touching region with this share of the light, no noise, and farther off than the half-light
+radius of both, is another galaxy."""
+_CLUMP_SIGMA = 3.0
 _CLUMP_REACH = 3.0
 """A lesser region is a clump within so many half-light radii, a neighbour to mask beyond."""
 
@@ -91,6 +93,7 @@ class Template:
     pedestal_fraction: float  # what was subtracted, of the flux
     masked_fraction: float  # what lies under masked neighbours by the smooth fit, of the flux
     border_sigma: float  # sky beside the galaxy once all is subtracted, over its error
+    clump_fraction: float  # light that stands out of the smooth fit, of the flux
 
 
 def clean(
@@ -121,8 +124,10 @@ def clean(
     sky = ~grown & ~binary_dilation(others, iterations=3)
     pedestal = _pedestal(data[sky], noise)
     light = data - pedestal
-    window = gaussian_filter(grown.astype(float), _SOFT_EDGE_ARCSEC / pixel_scale)
-    smooth = smooth_fit(light, own, others)
+    soft = _SOFT_EDGE_ARCSEC / pixel_scale
+    window = gaussian_filter(grown.astype(float), soft) * _ramp(len(data), 1.5 * soft)
+    use = (window > 0.01) & ~others
+    smooth = smooth_fit(light, own, use)
     galaxy = np.where(others, smooth, light) * window
     flux = float(galaxy.sum())
     if not flux > 0:
@@ -147,15 +152,19 @@ def clean(
         pedestal_fraction=float(pedestal * window.sum() / flux),
         masked_fraction=masked,
         border_sigma=border,
+        clump_fraction=_clump_fraction(
+            light - smooth_fit(light, own, use, typical=True), own, noise.sigma * rise, flux
+        ),
     )
 
 
-def smooth_fit(light: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
+def smooth_fit(light, own, use, *, typical: bool = False) -> np.ndarray:
     """The smooth galaxy that fits best: mean brightness along ellipses of one shape.
 
-    light : (y, x), background removed; own : mask that shapes the ellipses; others : mask of
-    pixels that are not to be averaged
-    Centre, axis ratio and angle are the moments of `own`. Returns (y, x) like light.
+    light : (y, x), background removed; own : mask that shapes the ellipses by its moments
+    use : mask of the pixels that are averaged
+    typical : medians in place of means, so that clumps, on few pixels of an ellipse, stand out
+    Returns (y, x) like light
     """
     y, x = np.indices(light.shape)
     weight = np.where(own, np.clip(light, 0, None), 0.0)
@@ -164,13 +173,22 @@ def smooth_fit(light: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.nda
     xx, yy, xy = ((weight * m).sum() / total + 1e-3 for m in (dx * dx, dy * dy, dx * dy))
     det = max(xx * yy - xy * xy, 1e-6)
     radius = np.sqrt((yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / np.sqrt(det))
-    use = ~others
-    rings = np.rint(radius[use]).astype(int)
+    rings, values = np.rint(radius[use]).astype(int), light[use]
     count = np.bincount(rings)
     kept = count > 0
     at = np.bincount(rings, radius[use])[kept] / count[kept]
-    mean = np.bincount(rings, light[use])[kept] / count[kept]
-    return np.interp(radius, at, mean)
+    averages = _medians if typical else _means
+    return np.interp(radius, at, averages(rings, values, count)[kept])
+
+
+def _means(rings, values, count) -> np.ndarray:
+    return np.bincount(rings, values) / np.maximum(count, 1)
+
+
+def _medians(rings, values, count) -> np.ndarray:
+    rising = np.append(values[np.lexsort((values, rings))], 0.0)
+    first = np.cumsum(count) - count
+    return (rising[first + (count - 1).clip(0) // 2] + rising[first + count // 2]) / 2
 
 
 def expected_clumpiness(smooth: np.ndarray, rough_sigma: np.ndarray) -> float:
@@ -184,6 +202,19 @@ def expected_clumpiness(smooth: np.ndarray, rough_sigma: np.ndarray) -> float:
     t = mu / (np.sqrt(2) * s)
     folded = s * np.sqrt(2 / np.pi) * np.exp(-(t**2)) + mu * erf(t)
     return float(folded.sum() / smooth.sum())
+
+
+def _clump_fraction(excess, own, sigma, flux: float) -> float:
+    """Flux of the regions that surely stand out of the typical, once smoothed by a pixel."""
+    out = own & (gaussian_filter(excess, CLUMP_SIGMA_PIX) > _CLUMP_SIGMA * sigma)
+    return float(excess[out].sum() / flux)
+
+
+def _ramp(size: int, width: float) -> np.ndarray:
+    """From 0 at the edge of the data to 1 inside: a stamp that ends leaves no step."""
+    inward = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
+    rise = np.sin(0.5 * np.pi * np.clip(inward / width, 0, 1)) ** 2
+    return rise[:, None] * rise[None, :]
 
 
 def _ring(size: int) -> np.ndarray:
@@ -259,12 +290,13 @@ def _with_clumps(own, labels: np.ndarray, data: np.ndarray, noise: Noise) -> np.
     count = np.bincount(labels.ravel())
     y, x = np.indices(labels.shape)
     flux, fx, fy = (np.bincount(labels.ravel(), (data * w).ravel()) for w in (1.0, x, y))
-    bright = flux[touching] > _BLEND_SHARE * (data[own].sum() + flux[touching])
-    error = noise.sigma * np.sqrt(count[touching] * noise.area)
-    if (bright & (flux[touching] > _BLEND_SNR * error)).any():
-        raise Unfit("blended")
     main = labels[own][0]
     apart = np.hypot(*(f[touching] / flux[touching] - f[main] / flux[main] for f in (fx, fy)))
+    whole = half_light_radius(np.where(own | np.isin(labels, touching), data, 0.0), 1.0)
+    bright = flux[touching] > _BLEND_SHARE * (flux[main] + flux[touching])
+    error = noise.sigma * np.sqrt(count[touching] * noise.area)
+    if (bright & (flux[touching] > _BLEND_SNR * error) & (apart > whole)).any():
+        raise Unfit("blended")
     within = apart < _CLUMP_REACH * half_light_radius(np.where(own, data, 0.0), 1.0)
     return own | np.isin(labels, touching[within])
 

@@ -144,6 +144,7 @@ class RealGalaxies:
         )[1]:
             catalogue.getGalImage(int(index))
             catalogue.getPSFImage(int(index))
+            catalogue.getNoiseProperties(int(index))
         catalogue.close()
 
     def _psf_widths(self) -> list[float]:
