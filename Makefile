@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks recovery docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -35,6 +35,12 @@ accuracy: $(VENV)/.dev
 
 scaling: $(VENV)/.dev
 	$(BIN)/python bench/scaling.py
+
+bench-banks: $(VENV)/.dev
+	$(BIN)/python bench/banks.py
+
+recovery: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python bench/recovery.py --write
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make.py

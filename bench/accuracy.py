@@ -16,7 +16,7 @@ import torch
 
 from darkhaloscope.keys import generator
 from darkhaloscope.sim.grid import Grid
-from darkhaloscope.sim.light import hybrid_template
+from darkhaloscope.sim.hybrid import hybrid_template
 from darkhaloscope.sim.mapping import source_plane
 from darkhaloscope.sim.psf import Gaussian, Images, Moffat, Psf
 from darkhaloscope.sim.render import render

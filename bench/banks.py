@@ -93,9 +93,8 @@ def two_processes(turns: int) -> None:
                 list(pool.each(bank_parts._make_part, tasks, processes))
                 taken.append(time.perf_counter() - start)
             ratios.append(taken[0] / taken[1])
-    print(
-        f"two processes against one, start-up included: {np.median(ratios):.2f} x (2,000 galaxies)"
-    )
+    ratio = np.median(ratios)
+    print(f"two processes against one, 2,000 galaxies, start-up included: {ratio:.2f} x")
 
 
 def opening(n: int = 20_000) -> None:
@@ -159,17 +158,8 @@ def main() -> None:
     opening()
     core = str(min(os.sched_getaffinity(0)))  # before libraries count cores and start threads
     alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    words = [
-        "taskset",
-        "-c",
-        core,
-        sys.executable,
-        __file__,
-        "--pinned",
-        "--turns",
-        str(args.turns),
-    ]
-    subprocess.run(words, env=alone, check=True)
+    words = [sys.executable, __file__, "--pinned", "--turns", str(args.turns)]
+    subprocess.run(["taskset", "-c", core, *words], env=alone, check=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ GalSim's form, and cut out by the very code that builds a bank.
 import argparse
 import math
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import galsim
@@ -21,7 +22,8 @@ from darkhaloscope.config import BankCosmos
 from darkhaloscope.jobs.banks import CosmosMaker
 from darkhaloscope.keys import generator
 from darkhaloscope.report.canvas import INK, REFERENCE_COLOUR, SET_COLOUR, png_bytes
-from darkhaloscope.sim.light import half_light_radius, hybrid_template
+from darkhaloscope.sim.hybrid import hybrid_template
+from darkhaloscope.sim.light import half_light_radius
 from darkhaloscope.units import SIGMA_PER_FWHM
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -90,7 +92,7 @@ def run(each: int) -> dict[str, np.ndarray]:
 def table(found: dict[str, np.ndarray]) -> str:
     """Bias (median) and scatter (16 to 84%, halved) by magnitude, as Markdown."""
     lines = [
-        "| F814W | cut out | S/N | flux, mag | half-light radius | clump fraction | clumpiness − null |",
+        "| F814W | cut out | S/N | flux, mag | half-light radius | clump fraction | above null |",
         "|---|---|---|---|---|---|---|",
     ]
     for mag in MAGS:
@@ -127,7 +129,7 @@ def figure(found: dict[str, np.ndarray], cut: float) -> bytes:
         axes.plot(snr[ok], values[ok], "o", ms=2.2, mew=0, alpha=0.35, color=SET_COLOUR)
         edges = np.geomspace(5, np.nanmax(snr), 9)
         middle = np.sqrt(edges[1:] * edges[:-1])
-        for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for k, (low, high) in enumerate(pairwise(edges)):
             inside = ok & (snr >= low) & (snr < high)
             if inside.sum() > 4:
                 q = np.quantile(values[inside], (0.16, 0.5, 0.84))

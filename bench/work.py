@@ -12,7 +12,7 @@ import reference
 import torch
 
 from darkhaloscope.keys import generator
-from darkhaloscope.sim.light import hybrid_template
+from darkhaloscope.sim.hybrid import hybrid_template
 from darkhaloscope.sim.scene import Scenes, stack
 
 SIZE, SCALE, TEMPLATE_SCALE = 64, 0.262, 0.03

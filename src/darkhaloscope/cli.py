@@ -19,6 +19,8 @@ from darkhaloscope.config import (
     SECTIONS,
     BankCosmos,
     BankHybrid,
+    BankSersic,
+    BankSurvey,
     CutoutsNpz,
     CutoutsSynthetic,
     Inject,
@@ -75,6 +77,35 @@ def bank_hybrid(
     from darkhaloscope.jobs import banks, pool
 
     banks.bank_hybrid(out, cfg, pool.count(processes))
+
+
+@bank_app.command(name="sersic")
+def bank_sersic(
+    *,
+    out: _OutBank,
+    processes: _Processes = None,
+    config: _Config = None,
+    cfg: Annotated[BankSersic, _Flat] = BankSersic(),
+) -> None:
+    """Make a bank of smooth Sersic galaxies: the baseline that clumps are compared with."""
+    from darkhaloscope.jobs import banks, pool
+
+    banks.bank_sersic(out, cfg, pool.count(processes))
+
+
+@bank_app.command(name="survey")
+def bank_survey(
+    images: Path,
+    *,
+    out: _OutBank,
+    processes: _Processes = None,
+    config: _Config = None,
+    cfg: Annotated[BankSurvey, _Flat] = BankSurvey(),
+) -> None:
+    """Make a bank of galaxies of deep ground images: a folder of FITS files with their PSFs."""
+    from darkhaloscope.jobs import banks, pool
+
+    banks.bank_survey(out, images, cfg, pool.count(processes))
 
 
 @bank_app.command(name="check")

@@ -79,8 +79,8 @@ class Bank(Stage):
         return self
 
 
-class BankCosmos(Bank):
-    """`dhs bank cosmos`: real HST galaxies from a GalSim RealGalaxyCatalog."""
+class Cuts(Stage):
+    """Which galaxies that were cut out of their noise are kept."""
 
     n_sources: Annotated[int, _setting("templates wanted; 0 takes all that survive", ge=0)] = 0
     min_hlr_arcsec: Annotated[float, _setting("smallest half-light radius kept", gt=0)] = 0.1
@@ -92,6 +92,20 @@ class BankCosmos(Bank):
     max_mag_difference: Annotated[
         float, _setting("of what was cut out and the catalogue's magnitude", gt=0)
     ] = 0.8
+
+    @model_validator(mode="after")
+    def _hlr_range(self) -> Self:
+        if self.min_hlr_arcsec >= self.max_hlr_arcsec:
+            raise ValueError(
+                "min_hlr_arcsec must be below max_hlr_arcsec, "
+                f"got {self.min_hlr_arcsec} and {self.max_hlr_arcsec}"
+            )
+        return self
+
+
+class BankCosmos(Cuts, Bank):
+    """`dhs bank cosmos`: real HST galaxies from a GalSim RealGalaxyCatalog."""
+
     exclusion_level: Annotated[
         Literal["none", "bad_stamp", "bad_fits", "marginal"],
         _setting("which flags of GalSim's COSMOSCatalog turn a galaxy away, where it has them"),
@@ -101,12 +115,35 @@ class BankCosmos(Bank):
         _setting("COSMOS sample wanted, where a folder holds several"),
     ] = None
 
+
+class BankSurvey(Cuts, Bank):
+    """`dhs bank survey`: galaxies of deep ground images, each given with PSF and segmentation."""
+
+    stamp_size: Annotated[int, _setting("side of a template, pix", ge=32, le=512)] = 96
+    src_pixscale_arcsec: Annotated[
+        float, _setting("side of a template pixel, arcsec", gt=0, le=0.3)
+    ] = 0.1
+    intrinsic_psf_fwhm_arcsec: Annotated[
+        float, _setting("Gaussian FWHM left in templates, arcsec; at least the images'", gt=0, le=3)
+    ] = 0.8
+    max_hlr_arcsec: Annotated[float, _setting("largest half-light radius kept", gt=0)] = 2.0
+
+
+class BankSersic(Bank):
+    """`dhs bank sersic`: smooth galaxies, the baseline that clumps are compared with."""
+
+    n_sources: Annotated[int, _setting("templates to make", ge=1)] = 400
+    hlr_median_arcsec: Annotated[float, _setting("median half-light radius", gt=0.05, lt=1)] = 0.36
+    hlr_scatter: Annotated[float, _setting("scatter of ln(radius)", ge=0, le=1)] = 0.35
+    index_min: Annotated[float, _setting("smallest Sersic index", ge=0.5, le=6)] = 0.5
+    index_max: Annotated[float, _setting("largest Sersic index", ge=0.5, le=6)] = 2.5
+    q_min: Annotated[float, _setting("smallest axis ratio", gt=0.1, le=1)] = 0.3
+
     @model_validator(mode="after")
-    def _hlr_range(self) -> Self:
-        if self.min_hlr_arcsec >= self.max_hlr_arcsec:
+    def _index_range(self) -> Self:
+        if self.index_min > self.index_max:
             raise ValueError(
-                "min_hlr_arcsec must be below max_hlr_arcsec, "
-                f"got {self.min_hlr_arcsec} and {self.max_hlr_arcsec}"
+                f"index_min must not exceed index_max, got {self.index_min} and {self.index_max}"
             )
         return self
 
@@ -121,6 +158,24 @@ class BankHybrid(Bank):
     clump_flux_fraction_max: Annotated[
         float, _setting("clumps hold a uniform 0 to this fraction of the flux", ge=0, lt=1)
     ] = 0.5
+    clump_sigma_arcsec: Annotated[
+        tuple[float, float],
+        _setting("range of the clumps' Gaussian widths, at a half-light radius of 0.3 arcsec"),
+    ] = (0.02, 0.07)
+    clump_reach_hlr: Annotated[
+        float, _setting("no clump lies beyond so many half-light radii", gt=0.5, le=10)
+    ] = 2.2
+    arm_probability: Annotated[float, _setting("share with spiral arms", ge=0, le=1)] = 0.4
+    arm_strength_max: Annotated[
+        float, _setting("strongest arms, of the disc's brightness", ge=0, le=1)
+    ] = 0.6
+
+    @model_validator(mode="after")
+    def _clump_range(self) -> Self:
+        low, high = self.clump_sigma_arcsec
+        if not 0 < low <= high:
+            raise ValueError(f"clump_sigma_arcsec must be two rising widths > 0, got {low}, {high}")
+        return self
 
 
 class CutoutsSynthetic(Stage):
@@ -250,6 +305,8 @@ class Validate(Stage):
 SECTIONS: dict[str, type[Stage]] = {
     "bank.cosmos": BankCosmos,
     "bank.hybrid": BankHybrid,
+    "bank.sersic": BankSersic,
+    "bank.survey": BankSurvey,
     "cutouts.synthetic": CutoutsSynthetic,
     "cutouts.npz": CutoutsNpz,
     "plan": Plan,

@@ -9,7 +9,7 @@ from darkhaloscope.keys import generator
 from darkhaloscope.sim.blur import is_sharp, observe, transform_side
 from darkhaloscope.sim.boxes import Boxes
 from darkhaloscope.sim.grid import FINE, Grid
-from darkhaloscope.sim.light import hybrid_template
+from darkhaloscope.sim.hybrid import hybrid_template
 from darkhaloscope.sim.psf import Moffat, named
 from darkhaloscope.sim.scene import Scenes
 from darkhaloscope.units import stamp_center

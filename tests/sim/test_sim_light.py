@@ -9,7 +9,8 @@ from scipy.integrate import quad
 from scipy.ndimage import gaussian_filter
 
 from darkhaloscope.keys import generator
-from darkhaloscope.sim.light import clumpiness, half_light_radius, hybrid_template, sersic, taper
+from darkhaloscope.sim.hybrid import hybrid, hybrid_template
+from darkhaloscope.sim.light import clumpiness, half_light_radius, sersic, taper
 from tolerance import assert_ratio, assert_within
 
 HYBRID = {
@@ -158,3 +159,26 @@ def test_clumpiness_is_the_plans_formula():
     want = np.abs(image - gaussian_filter(image, 1.0)).sum() / image.sum()
     assert clumpiness(image) == pytest.approx(want)
     assert clumpiness(7 * image) == pytest.approx(want)
+
+
+def test_the_parts_of_a_hybrid_are_integrated_fractions():
+    for i in range(6):
+        made = hybrid(generator(f"parts-{i}"), **HYBRID)
+        assert_within(made.bulge.sum(), 1.0, 1e-12, "flux of the bulge")
+        assert 0 <= made.bulge_fraction <= 0.3
+        rest = made.image - made.bulge_fraction * made.bulge
+        assert rest.min() > -1e-9  # a part of the whole
+        assert half_light_radius(made.bulge, 0.03) < half_light_radius(made.image, 0.03)
+
+
+def test_arms_are_seen_and_wind():
+    settings = HYBRID | {"clump_count_mean": 0.0, "arm_strength_max": 0.8}
+    armed = [hybrid(generator(f"arm-{i}"), **settings, arm_probability=1.0) for i in range(8)]
+    plain = [hybrid(generator(f"arm-{i}"), **settings) for i in range(8)]
+    for one, other in zip(armed, plain, strict=True):
+        assert one.arm_strength > 0.1 and other.arm_strength == 0
+        assert_within(one.image.sum(), 1.0, 1e-12, "flux")
+        residual = np.abs(one.image - other.image).sum()
+        assert 0.03 < residual < 0.9
+        # two arms: the same turned by half a circle
+        assert_within(one.image, one.image[::-1, ::-1], 0.01 * one.image.max(), "symmetry")

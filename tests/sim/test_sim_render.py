@@ -17,7 +17,7 @@ from scipy.ndimage import map_coordinates
 
 from darkhaloscope.keys import generator
 from darkhaloscope.sim.grid import Grid
-from darkhaloscope.sim.light import hybrid_template
+from darkhaloscope.sim.hybrid import hybrid_template
 from darkhaloscope.sim.psf import Gaussian, Moffat
 from darkhaloscope.sim.rays import View
 from darkhaloscope.sim.render import magnification, render

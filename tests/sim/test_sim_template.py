@@ -7,7 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from darkhaloscope.keys import generator
-from darkhaloscope.sim.light import half_light_radius, hybrid_template, sersic
+from darkhaloscope.sim.hybrid import hybrid_template
+from darkhaloscope.sim.light import half_light_radius, sersic
 from darkhaloscope.sim.template import Noise, Unfit, clean, expected_clumpiness, smooth_fit
 from tolerance import assert_ratio, assert_within
 

@@ -38,7 +38,6 @@ COLUMNS = {
     "pedestal_fraction": "pedestal that was subtracted, of the flux",
     "masked_fraction": "flux filled in under masked neighbours, of the flux",
     "border_sigma": "what is left in the sky beside the galaxy, over its error",
-    "colour_gradient": "change of g - r from centre to outskirts, mag; 0 if one colour",
 }
 TEXT = {"template_id", "source", "split"}
 MADE = {name: np.nan for name in COLUMNS if name not in TEXT} | {
@@ -47,7 +46,6 @@ MADE = {name: np.nan for name in COLUMNS if name not in TEXT} | {
     "pedestal_fraction": 0.0,
     "masked_fraction": 0.0,
     "border_sigma": 0.0,
-    "colour_gradient": 0.0,
 }
 """Values of the columns of a template that was made, and so has no catalogue and no noise."""
 

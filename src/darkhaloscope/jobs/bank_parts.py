@@ -102,7 +102,7 @@ def build(
         rejected = Counter(excluded or {}) + Counter(r for p in parts for r in p.reasons)
         for reason, count in rejected.most_common():
             console.print(f"  {count} not kept: {reason}")
-        survivors = sum(len(p.kept) for p in parts)
+        survivors = sum(len(p.numbers) for p in parts)
         if survivors < max(candidates.wanted, 1):
             shutil.rmtree(folder)
             raise DhsError(

@@ -1,4 +1,4 @@
-"""Light profiles of galaxies, and the clumpy galaxies of the embedded bank."""
+"""Light profiles of galaxies, and what is measured on their images."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.special import gamma, gammaincinv
 
-from darkhaloscope.units import SIGMA_PER_FWHM, stamp_center
+from darkhaloscope.units import stamp_center
 
 
 def sersic(x, y, *, r_e, n, q=1.0, phi=0.0, softening=0.0):
@@ -63,51 +63,3 @@ def taper(size: int, width: float = 0.15) -> np.ndarray:
     y, x = np.indices((size, size)) - stamp_center(size)
     edge = (1 - np.hypot(x, y) / (size / 2)) / width
     return 0.5 - 0.5 * np.cos(np.pi * np.clip(edge, 0, 1))
-
-
-def hybrid_template(
-    rng: np.random.Generator,
-    *,
-    size: int,
-    pixel_scale: float,
-    hlr_median: float,
-    hlr_scatter: float,
-    clump_count_mean: float,
-    clump_flux_fraction_max: float,
-    psf_fwhm: float,
-) -> tuple[np.ndarray, float]:
-    """A smooth inclined disc with bulge, and star-forming clumps strewn along it.
-
-    Lengths in arcsec, fluxes relative; `clump_flux_fraction_max` is of integrated flux.
-    Returns the (y, x) image of unit flux behind a Gaussian PSF, and its clump flux fraction.
-    """
-    y, x = (np.indices((size, size)) - stamp_center(size)) * pixel_scale
-    reach = size * pixel_scale / 2
-    r_e = min(hlr_median * math.exp(hlr_scatter * rng.standard_normal()), 0.3 * reach)
-    q, phi = rng.uniform(0.35, 1.0), rng.uniform(0, math.pi)
-    bulge = rng.uniform(0, 0.3)
-    disc = sersic(x, y, r_e=r_e, n=rng.uniform(0.7, 1.4), q=q, phi=phi, softening=pixel_scale / 2)
-    core = sersic(x, y, r_e=0.25 * r_e, n=2.0, q=max(q, 0.7), phi=phi, softening=pixel_scale / 2)
-    smooth = (1 - bulge) * disc + bulge * core
-    count = int(rng.poisson(clump_count_mean))
-    fraction = rng.uniform(0, clump_flux_fraction_max) if count else 0.0
-    image = (1 - fraction) * smooth / smooth.sum()
-    if count:
-        clumps = _clumps(rng, x, y, count=count, r_e=r_e, q=q, phi=phi)
-        image = image + fraction * clumps / clumps.sum()
-    image = gaussian_filter(image, SIGMA_PER_FWHM * psf_fwhm / pixel_scale) * taper(size)
-    return image / image.sum(), fraction
-
-
-def _clumps(rng, x, y, *, count, r_e, q, phi):
-    """Gaussian knots with exponential radial distribution, power-law fluxes and sizes to match."""
-    flux = 1 / (1 - rng.random(count))  # dN/dF ~ F^-2: Kennicutt, Edgar & Hodge (1989)
-    radius = r_e * rng.gamma(2.0, 0.6, count)
-    angle = rng.uniform(0, 2 * math.pi, count)
-    u, v = radius * np.cos(angle) / math.sqrt(q), radius * np.sin(angle) * math.sqrt(q)
-    cx, cy = math.cos(phi) * u - math.sin(phi) * v, math.sin(phi) * u + math.cos(phi) * v
-    sigma = rng.uniform(0.02, 0.07, count) * (r_e / 0.3)
-    total = np.zeros_like(x)
-    for f, a, b, s in zip(np.minimum(flux, 12.0), cx, cy, sigma, strict=True):
-        total += f / s**2 * np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * s * s))
-    return total

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sep
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter, label
 from scipy.special import erf
+from skimage.segmentation import watershed
 
 from darkhaloscope.sim.light import CLUMP_SIGMA_PIX, clumpiness, half_light_radius
 from darkhaloscope.units import SIGMA_PER_FWHM, stamp_center
@@ -97,13 +98,20 @@ class Template:
 
 
 def clean(
-    image: np.ndarray, *, pixel_scale: float, psf_fwhm: float, noise: Noise, data_size: int
+    image: np.ndarray,
+    *,
+    pixel_scale: float,
+    psf_fwhm: float,
+    noise: Noise,
+    data_size: int,
+    labels: np.ndarray | None = None,
 ) -> Template:
     """Cut the central galaxy out of its noise.
 
     image : (y, x) square, any flux unit
     data_size : side of the central square that holds data, pixels; the rest is ignored
     psf_fwhm : arcsec, of the galaxy as drawn; detection smooths with it
+    labels : (y, x) of regions by number, 0 for sky, where segmentation is known
     Raises Unfit, its text the reason, where no whole galaxy stands alone at the centre
     """
     size = min(data_size, len(image)) // 2 * 2 + len(image) % 2
@@ -113,13 +121,17 @@ def clean(
     ring = _ring(len(data))
     level = float(np.median(data[ring]))
     noise = _believed(noise, data[ring] - level)
-    labels = _segments(data - level, psf_fwhm / pixel_scale, noise)
-    own = _with_clumps(_central(labels, pixel_scale), labels, data - level, noise)
+    if labels is None:
+        regions = _segments(data - level, psf_fwhm / pixel_scale, noise)
+        own = _with_clumps(_central(regions, pixel_scale), regions, data - level, noise)
+    else:
+        regions = np.asarray(labels)[inside, inside]
+        own = _central(regions, pixel_scale)
     if own[ring].mean() > _MAX_RING_COVERED:
         raise Unfit("truncated by its stamp")
     if level > _MAX_RING_SIGMA * noise.sigma:
         raise Unfit("pedestal")
-    others = _surely(labels, data - level, noise) & ~own
+    others = _surely(regions, data - level, noise) & ~own
     grown = binary_dilation(own, iterations=max(1, round(_GROW_ARCSEC / pixel_scale)))
     sky = ~grown & ~binary_dilation(others, iterations=3)
     pedestal = _pedestal(data[sky], noise)
@@ -228,15 +240,32 @@ def _segments(data: np.ndarray, fwhm_pix: float, noise: Noise) -> np.ndarray:
     sigma = _SMOOTHING * SIGMA_PER_FWHM * fwhm_pix
     averaged = max(1.0, 4 * np.pi * sigma**2 / noise.area)
     limit = _DETECTION_SIGMA * noise.sigma / np.sqrt(averaged)
-    return sep.extract(
-        np.ascontiguousarray(gaussian_filter(data, sigma)),
+    smoothed = np.ascontiguousarray(gaussian_filter(data, sigma))
+    found = sep.extract(
+        smoothed,
         limit,
         minarea=max(5, round(averaged)),
         filter_kernel=None,
         deblend_cont=_PEAK_CONTRAST,
         clean=False,
-        segmentation_map=True,
-    )[1]
+    )
+    return _basins(smoothed, smoothed > limit, found["ypeak"], found["xpeak"])
+
+
+def _basins(smoothed, bright, rows, columns) -> np.ndarray:
+    """The bright pixels by the peak they belong to, as water would run.
+
+    The extractor itself deals pixels between close peaks by chance, never twice alike.
+    """
+    peaks = np.zeros(bright.shape, np.int32)
+    peaks[rows, columns] = np.arange(1, len(rows) + 1)
+    regions = label(bright, np.ones((3, 3)))[0]
+    first = np.zeros(regions.max() + 1, np.int32)  # of a region with one peak, that peak
+    first[regions[rows, columns]] = peaks[rows, columns]
+    several = (np.bincount(regions[rows, columns], minlength=len(first)) > 1)[regions]
+    if not several.any():
+        return first[regions]
+    return np.where(several, watershed(-smoothed, peaks, mask=several), first[regions])
 
 
 def _central(labels: np.ndarray, pixel_scale: float) -> np.ndarray:

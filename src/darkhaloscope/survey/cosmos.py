@@ -31,6 +31,7 @@ class DrawnGalaxy:
     data_size: int  # side of the square that holds data, pixels
     bad_fraction: float  # pixels of the original that are 0 or not finite
     original_fwhm: float  # arcsec
+    labels: np.ndarray | None = None  # HST stamps come without segmentation
 
 
 class RealGalaxies:
