@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 from darkhaloscope.errors import DhsError
-from darkhaloscope.sim.template import clean
+from darkhaloscope.sim.template import Noise, clean
 from darkhaloscope.survey.cosmos import RealGalaxies, find_catalogue
 from tolerance import assert_ratio, assert_within
 
@@ -80,6 +80,19 @@ def test_the_quoted_noise_is_that_of_the_drawn_sky(folder, scale):
             5 < drawn.noise.area * (scale / 0.03) ** 2 < 60
         )  # correlated: HST's drizzle and the new PSF
     assert_within(np.median(ratios), 1.0, 0.15, "noise measured over noise quoted")
+
+
+@pytest.mark.parametrize("scale", [0.03, 0.05])
+def test_the_noise_is_that_of_galsims_own_object(folder, scale):
+    galaxies = RealGalaxies(folder, **(SETTINGS | {"pixel_scale": scale}))
+    catalogue = galsim.RealGalaxyCatalog(CATALOGUE, dir=str(folder))
+    for index in (3, 40, 77):
+        galaxy = galsim.RealGalaxy(catalogue, index=index)
+        seen = galsim.Convolve(galaxy, galsim.Gaussian(fwhm=0.15))
+        want = Noise.of(seen.noise.drawImage(scale=scale).array).scaled((scale / 0.03) ** 2)
+        got = galaxies.draw(index).noise
+        for name in ("sigma", "area", "rough"):
+            assert_ratio(getattr(got, name), getattr(want, name), 0.06, name)
 
 
 def test_clean_templates_have_the_catalogues_sizes(galaxies, folder):

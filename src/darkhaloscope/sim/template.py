@@ -80,6 +80,26 @@ class Noise:
         rough = float((weight * power * kept**2).sum() / (weight * power).sum() * variance)
         return cls(variance**0.5, float(correlation.sum() / variance), rough**0.5, electrons)
 
+    @classmethod
+    def of_power(
+        cls, power: np.ndarray, k2: np.ndarray, scale: float, drawn_scale: float, electrons: float
+    ) -> "Noise":
+        """From a power spectrum on a centred grid of the pixels of `scale` (arcsec).
+
+        power : (ky, kx), its mean the variance of such a pixel; k2 : (ky, kx) |k|**2, arcsec**-2
+        drawn_scale : arcsec, of the pixels the noise is drawn on, flux a pixel
+        """
+        larger = (drawn_scale / scale) ** 2
+        kept = 1 - np.exp(-0.5 * k2 * (CLUMP_SIGMA_PIX * drawn_scale) ** 2)
+        variance = float(power.mean())
+        zero = float(power[len(power) // 2, len(power) // 2])
+        return cls(
+            variance**0.5 * larger,
+            zero / variance / larger,
+            float((power * kept**2).mean()) ** 0.5 * larger,
+            electrons,
+        )
+
 
 @dataclass(frozen=True)
 class Template:
@@ -246,6 +266,7 @@ def _segments(data: np.ndarray, fwhm_pix: float, noise: Noise) -> np.ndarray:
         limit,
         minarea=max(5, round(averaged)),
         filter_kernel=None,
+        deblend_nthresh=16,
         deblend_cont=_PEAK_CONTRAST,
         clean=False,
     )
