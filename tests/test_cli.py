@@ -112,7 +112,7 @@ def test_bank_of_zero_flux(refused, inputs, tmp_path):  # noqa: F811
     said = refused(
         "plan", "--cutouts", inputs / "cutouts", "--bank", dark, "--out", tmp_path / "p.parquet"
     )
-    assert "template 3 has flux 0 where 1 is required (1 of 16 looked at are wrong)" in said
+    assert "template 3 has flux 0 where 1 is required (1 of 40 looked at are wrong)" in said
     assert not (tmp_path / "p.parquet").exists()
 
 

@@ -162,6 +162,9 @@ class BankHybrid(Bank):
         tuple[float, float],
         _setting("range of the clumps' Gaussian widths, at a half-light radius of 0.3 arcsec"),
     ] = (0.02, 0.07)
+    bulge_colours: Annotated[
+        bool, _setting("store bulges apart, so that they are redder than their discs")
+    ] = True
     clump_reach_hlr: Annotated[
         float, _setting("no clump lies beyond so many half-light radii", gt=0.5, le=10)
     ] = 2.2
@@ -253,6 +256,9 @@ class Plan(Stage):
     min_arc_minus_host_mag: Annotated[
         float, _setting("brightest arc relative to its host, r mag; negative outshines it")
     ] = 0.0
+    bulge_redder: Annotated[
+        float, _setting("spectral types by which a bulge is redder than its disc", ge=0, le=3)
+    ] = 1.0
     source_mag_model: Annotated[
         Literal["population", "catalogue"],
         _setting(

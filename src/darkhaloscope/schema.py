@@ -86,6 +86,7 @@ SCENE = (
     Column("source_mag_r", _f8, "mag", "AB, before magnification and Milky Way reddening"),
     Column("source_g_minus_r", _f8, "mag", "colour before Milky Way reddening"),
     Column("source_r_minus_z", _f8, "mag", "colour before Milky Way reddening"),
+    *_per_band("bulge_fraction_{b}", _f8, "", "share of the source's light in its bulge"),
     *_per_band(
         "source_flux_{b}_nmgy", _f8, "nmgy", "observed flux of the source without magnification"
     ),

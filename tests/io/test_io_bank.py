@@ -191,8 +191,8 @@ def test_a_bank_is_not_replaced_by_a_broken_one(bank_path):
 
 
 def test_a_fault_between_those_looked_at_is_found_when_it_is_used(tmp_path):
-    images = np.repeat(_images(1), 200, axis=0)
-    columns = {name: np.repeat(values[:1], 200) for name, values in _columns().items()}
+    images = np.repeat(_images(1), 600, axis=0)
+    columns = {name: np.repeat(values[:1], 600) for name, values in _columns().items()}
     path = _write(tmp_path / "bank.h5", images, columns)
     with h5py.File(path, "r+") as file:
         file["images"][7] = 0
@@ -233,3 +233,21 @@ def test_a_bank_of_fewer_or_more_templates_than_announced_is_not_written(tmp_pat
     with pytest.raises((ValueError, TypeError, DhsError)):
         _write(tmp_path / "bank.h5", images)
     assert not list(tmp_path.iterdir())
+
+
+def test_bulges_are_stored_beside_the_templates_that_have_one(tmp_path):
+    columns = _columns()
+    columns["bulge_row"] = np.array([-1, 0, -1, 1, -1.0])
+    columns["bulge_fraction"] = np.array([0, 0.2, 0, 0.3, 0])
+    about = {"pixel_scale": 0.03, "psf_fwhm": 0.15, "identity": IDENTITY}
+    bulges = _images(2)
+    with bank_writer(tmp_path / "b.h5", columns, size=32, **about) as writer:
+        writer.add(_images()[:2], bulges[:1])
+        writer.add(_images()[2:], bulges[1:])
+    bank = read_bank(tmp_path / "b.h5")
+    assert (bank.bulges_of(np.array([3, 1])) == bulges[[1, 0]]).all()
+    with pytest.raises(ValueError, match="0 bulges came where 5 and 2"):
+        _write(tmp_path / "c.h5", columns=columns)
+    with pytest.raises(ValueError, match="must number"):
+        _write(tmp_path / "c.h5", columns=columns | {"bulge_row": np.array([-1, 3, -1, 1, -1.0])})
+    assert not (tmp_path / "c.h5").exists()

@@ -15,12 +15,16 @@ import pytest
 
 from darkhaloscope.config import Inject
 from darkhaloscope.errors import DhsError
+from darkhaloscope.io.bank import read_bank
 from darkhaloscope.io.files import read_json
 from darkhaloscope.io.parts import RECORD, digest_of_parts, parts_in
 from darkhaloscope.io.tables import columns_of, image_from, read_table
+from darkhaloscope.jobs.inject import render_rows
 from darkhaloscope.jobs.stamps import read_columns
-from darkhaloscope.schema import CUTOUTS, KINDS, STAMPS
+from darkhaloscope.schema import CUTOUTS, KINDS, PLAN, STAMPS
+from darkhaloscope.units import BANDS
 from flow import make_stamps
+from tolerance import assert_ratio, assert_within
 
 
 def _pixels(folder: Path) -> dict[str, np.ndarray]:
@@ -224,3 +228,33 @@ def test_a_part_that_was_altered_is_made_again(inputs, stamps, tmp_path):
     assert digest_of_parts(copy) != digest_of_parts(stamps)
     make_stamps(inputs, copy)
     assert digest_of_parts(copy) == digest_of_parts(stamps)
+
+
+def test_bulges_are_redder_than_their_discs(inputs):
+    """Of sources shown unlensed and large, the middle is redder than the rest; flux is kept."""
+    bank = read_bank(inputs / "bank.h5")
+    table = columns_of(read_table(inputs / "plan.parquet", PLAN))
+    has = bank.columns["bulge_fraction"][table["template_index"]] > 0.1
+    late = table["source_type"] < 1.5
+    rows = {n: v[(table["kind"] == "unlensed") & has & late][:6] for n, v in table.items()}
+    n = len(rows["kind"])
+    assert n > 2
+    rows |= {f"psf_fwhm_{b}_arcsec": np.full(n, 0.8) for b in BANDS}
+    rows |= {"size_pix": np.full(n, 64), "pixel_scale_arcsec": np.full(n, 0.262)}
+    rows |= {"render_tolerance": np.full(n, 1e-3), "moffat_beta": np.full(n, 3.5)}
+    rows |= {"psf_model": np.full(n, "moffat"), "psf_includes_pixel": np.full(n, True)}
+    places = ("source_x_arcsec", "source_y_arcsec", "lens_center_x_arcsec", "lens_center_y_arcsec")
+    rows |= {name: np.zeros(n) for name in places}
+    rows["source_hlr_arcsec"] = np.full(n, 1.5)
+    arcs = render_rows(rows, bank, np.ones(n, bool))
+    for i, band in enumerate(BANDS):
+        want = rows[f"source_flux_{band}_nmgy"] * rows["magnification"]
+        assert_ratio(arcs[:, i].sum((1, 2)), want, 0.05, f"flux in {band}")
+    y, x = np.indices((64, 64)) - 31.5
+    one_colour = rows | {f"bulge_fraction_{b}": rows["bulge_fraction_r"] for b in BANDS}
+    flat = render_rows(one_colour, bank, np.ones(n, bool))
+    middle = np.hypot(x, y) < 2
+    assert_within(arcs[:, 1], flat[:, 1], 0, "r is the template's own")
+    redder = arcs[:, 2, middle].sum(1) / flat[:, 2, middle].sum(1)
+    bluer = arcs[:, 0, middle].sum(1) / flat[:, 0, middle].sum(1)
+    assert (redder > bluer + 0.005).all()

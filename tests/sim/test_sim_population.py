@@ -32,7 +32,7 @@ def u() -> np.ndarray:
 def _made(hlr) -> SourceTemplates:
     """Templates of which nothing is known but their size."""
     none = np.full(N, np.nan)
-    return SourceTemplates(np.broadcast_to(hlr, N).astype(float), none, none, none)
+    return SourceTemplates(np.broadcast_to(hlr, N).astype(float), none, none, none, np.zeros(N))
 
 
 def _hosts(n=N, q=0.75):
@@ -184,7 +184,7 @@ def test_a_mean_far_outside_the_range_gives_the_nearer_end(mean, end):
 
 
 def _known(z=0.9, mag=23.5, kind=0.3) -> SourceTemplates:
-    return SourceTemplates(*(np.full(N, value) for value in (0.3, z, mag, kind)))
+    return SourceTemplates(*(np.full(N, value) for value in (0.3, z, mag, kind, 0.0)))
 
 
 def test_a_template_of_known_redshift_is_moved(u):
@@ -224,3 +224,16 @@ def test_the_fitted_type_gives_the_colours_unless_another_model_is_asked(u):
         np.median(fitted["source_r_minus_z"][low]) > np.median(drawn["source_r_minus_z"][low]) + 1
     )
     assert (offsets["source_g_minus_r"] <= -0.30).all()
+
+
+def test_a_bulge_is_redder_than_its_disc_and_a_galaxy_of_one_colour_has_none(u):
+    bulgy = SourceTemplates(*(np.full(N, v) for v in (0.3, np.nan, np.nan, np.nan, 0.25)))
+    grid = colour_grid()
+    source = draw_sources(u, np.full(N, 1.3), bulgy, Plan(), grid)
+    g, r, z = (source[f"bulge_fraction_{band}"] for band in "grz")
+    assert_within(r, np.full(N, 0.25), 1e-12, "share in r")
+    assert np.median(z) > 0.28 and np.median(g) < 0.24
+    flat = draw_sources(u, np.full(N, 1.3), bulgy, Plan(bulge_redder=0), grid)
+    assert_within(flat["bulge_fraction_z"], np.full(N, 0.25), 1e-12, "share without gradient")
+    plain = draw_sources(u, np.full(N, 1.3), _made(0.3), Plan(), grid)
+    assert not plain["bulge_fraction_g"].any()

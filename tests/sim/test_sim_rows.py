@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from darkhaloscope.sim.rows import scenes_of
+from darkhaloscope.sim.rows import part_shares, scenes_of
 from tolerance import assert_within
 
 
@@ -76,3 +76,15 @@ def test_columns_are_not_changed():
     scenes_of(columns, np.array([0, 1]), np.array([0.3, 0.3]), 0.03)
     for name, values in columns.items():
         assert (values == before[name]).all(), name
+
+
+def test_parts_of_a_source_add_up_to_its_flux_in_every_band():
+    shares = {"bulge_fraction_g": [0.1, 0.0], "bulge_fraction_r": [0.2, 0.0],
+              "bulge_fraction_z": [0.35, 0.0]}  # fmt: skip
+    whole, bulge = part_shares({name: np.array(values) for name, values in shares.items()})
+    assert_within(whole + bulge, np.ones((2, 3)), 1e-12, "flux")
+    assert_within(bulge[:, 1], np.zeros(2), 1e-12, "in r the template is all")
+    assert_within(whole[1], np.ones(3), 1e-12, "without a bulge the template is all")
+    assert bulge[0, 0] < 0 < bulge[0, 2]
+    in_bulge = bulge + 0.2 * whole  # what the template's own bulge and the added one hold
+    assert_within(in_bulge[0], [0.1, 0.2, 0.35], 1e-12, "shares")

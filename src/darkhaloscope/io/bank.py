@@ -35,6 +35,8 @@ COLUMNS = {
     "clumpiness": "the plan's clumpiness, sum |I - G1*I| / sum I, noise included",
     "clumpiness_null": "what a smooth fit to the same galaxy with the same noise shows",
     "clump_fraction": "integrated flux in clumps, of the total; real: what surely stands out",
+    "bulge_fraction": "share of the flux in a bulge of its own colour; 0 if of one colour",
+    "bulge_row": "row of `bulges` that shows the bulge alone; -1 if of one colour",
     "pedestal_fraction": "pedestal that was subtracted, of the flux",
     "masked_fraction": "flux filled in under masked neighbours, of the flux",
     "border_sigma": "what is left in the sky beside the galaxy, over its error",
@@ -43,6 +45,8 @@ TEXT = {"template_id", "source", "split"}
 MADE = {name: np.nan for name in COLUMNS if name not in TEXT} | {
     "snr": np.inf,
     "clumpiness_null": 0.0,
+    "bulge_fraction": 0.0,
+    "bulge_row": -1.0,
     "pedestal_fraction": 0.0,
     "masked_fraction": 0.0,
     "border_sigma": 0.0,
@@ -62,7 +66,7 @@ REJECTED = {
 _REJECTED_TEXT = {"template_id", "reason"}
 DTYPES = {"float32": "<f4", "float16": "<f2"}
 _FLUX_TOLERANCE = 1e-3
-_LOOKED_AT = 16
+_LOOKED_AT, _ALL_UP_TO = 16, 512
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Bank:
     psf_fwhm: float  # arcsec, left in the templates
     columns: Mapping[str, np.ndarray]
     identity: dict  # what it was made from
+    bulges: np.ndarray  # (bulge, y, x) float32 of flux 1, the part of a template that is its bulge
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -106,6 +111,16 @@ class Bank:
         _check_flux(flux, np.arange(len(self))[indices], self.path)
         return images
 
+    def bulges_of(self, indices: np.ndarray) -> np.ndarray:
+        """Bulges of templates that have one, as (template, y, x) float32, each of flux 1.
+
+        Raises DhsError if one of them has not flux 1
+        """
+        rows = self.columns["bulge_row"][indices].astype(int)
+        images = np.array(self.bulges[rows], np.float32)
+        _check_flux(images.sum((1, 2), dtype=np.float64), indices, self.path)
+        return images
+
     def of_split(self, split: str) -> np.ndarray:
         """Indices of the templates of one split, in file order."""
         return np.flatnonzero(self.columns["split"] == split)
@@ -121,12 +136,16 @@ class BankWriter:
     path: Path
     file: h5py.File
     written: int = 0
+    bulges: int = 0
     worst_error: float = 0.0
     """Largest pixel error of storing, over the template's peak."""
     scale: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, images: np.ndarray) -> None:
-        """The next templates, (template, y, x). Raises DhsError if a flux is not 1."""
+    def add(self, images: np.ndarray, bulges: np.ndarray | None = None) -> None:
+        """The next templates, (template, y, x), and the bulges of those that have one.
+
+        Raises DhsError if a flux is not 1
+        """
         flux = images.sum((1, 2), dtype=np.float64)
         _check_flux(flux, self.written + np.arange(len(images)), self.path)
         target = self.file["images"]
@@ -142,6 +161,11 @@ class BankWriter:
         target[self.written : self.written + len(images)] = stored
         self.scale.append(scale)
         self.written += len(images)
+        if bulges is not None and len(bulges):
+            flux = bulges.sum((1, 2), dtype=np.float64)
+            _check_flux(flux, self.bulges + np.arange(len(bulges)), self.path)
+            self.file["bulges"][self.bulges : self.bulges + len(bulges)] = bulges
+            self.bulges += len(bulges)
 
 
 @contextlib.contextmanager
@@ -184,10 +208,19 @@ def bank_writer(
                 _put(group, name, values, REJECTED[name], name in _REJECTED_TEXT)
             group.create_dataset("images", data=np.ascontiguousarray(rejects.images, "<f4"))
         file.create_dataset("images", (n, size, size), DTYPES[dtype])
+        rows = np.asarray(columns["bulge_row"], float)
+        with_bulge = np.sort(rows[rows >= 0])
+        if (with_bulge != np.arange(len(with_bulge))).any():
+            raise ValueError("bulge_row must number the templates with a bulge from 0")
+        if len(with_bulge):
+            file.create_dataset("bulges", (len(with_bulge), size, size), "<f4")
         writer = BankWriter(path, file)
         yield writer
-        if writer.written != n:
-            raise ValueError(f"{writer.written} templates came where {n} were announced")
+        if writer.written != n or writer.bulges != len(with_bulge):
+            raise ValueError(
+                f"{writer.written} templates and {writer.bulges} bulges came where {n} and "
+                f"{len(with_bulge)} were announced"
+            )
         file.create_dataset("scale", data=np.concatenate(writer.scale).astype("<f4"))
 
 
@@ -198,7 +231,9 @@ def write_bank(path: Path, images: np.ndarray, columns: Mapping[str, Sequence], 
 
 
 def read_bank(path: Path) -> Bank:
-    """Open a bank, its images memory-mapped; a few templates are looked at, `templates` checks all.
+    """Open a bank, its images memory-mapped.
+
+    Of a large bank a few templates are looked at; `Bank.templates` checks what it returns.
 
     Raises DhsError for a file that is missing, truncated, foreign, or holds templates of no flux
     """
@@ -211,11 +246,13 @@ def read_bank(path: Path) -> Bank:
             psf_fwhm=float(file.attrs["intrinsic_psf_fwhm_arcsec"]),
             columns={name: _column(file[name]) for name in COLUMNS},
             identity=json.loads(file.attrs["identity"]),
+            bulges=_mapped(path, file["bulges"]) if "bulges" in file else np.zeros((0, 1, 1)),
         )
         _check_lengths(len(bank), {**bank.columns, "scale": bank.scale})
     if not len(bank):
         raise DhsError(f"bank {path} holds no template")
-    bank.templates(np.unique(np.linspace(0, len(bank) - 1, _LOOKED_AT).astype(int)))
+    looked = len(bank) if len(bank) <= _ALL_UP_TO else _LOOKED_AT
+    bank.templates(np.unique(np.linspace(0, len(bank) - 1, looked).astype(int)))
     return bank
 
 

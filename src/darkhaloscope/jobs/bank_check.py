@@ -12,7 +12,7 @@ from darkhaloscope.evaluate.bank_gates import judge_bank, pixel_numbers
 from darkhaloscope.evaluate.findings import Finding, Level
 from darkhaloscope.io.bank import COLUMNS, Bank, bank_writer, read_bank, read_rejects
 from darkhaloscope.io.files import write_json, write_text
-from darkhaloscope.jobs.bank_parts import is_there, summary
+from darkhaloscope.jobs.bank_parts import is_there, renumbered, summary
 from darkhaloscope.jobs.progress import console, progress
 from darkhaloscope.keys import balanced_split, digest_of
 from darkhaloscope.report import bank_figures, page
@@ -89,6 +89,7 @@ def merge(out: Path, paths: list[Path], fractions: tuple[float, float, float], s
         for name in COLUMNS
     }
     ids = columns["template_id"].tolist()
+    columns["bulge_row"] = renumbered(columns["bulge_row"])
     columns["split"] = np.array(balanced_split(ids, fractions, f"bank-{seed}"))
     with bank_writer(
         out,
@@ -100,7 +101,9 @@ def merge(out: Path, paths: list[Path], fractions: tuple[float, float, float], s
     ) as writer:
         for bank, rows in zip(banks, kept, strict=True):
             for start in range(0, len(rows), _AT_ONCE):
-                writer.add(bank.templates(rows[start : start + _AT_ONCE]))
+                some = rows[start : start + _AT_ONCE]
+                with_bulge = some[bank.columns["bulge_row"][some] >= 0]
+                writer.add(bank.templates(some), bank.bulges_of(with_bulge))
     doubled = sum(len(b) for b in banks) - len(ids)
     if doubled:
         console.print(f"  {doubled} templates were in two banks and are taken once")

@@ -47,6 +47,7 @@ class Outcome:
     columns: Mapping[str, float]  # those of io.bank.COLUMNS or REJECTED that were measured
     reason: str = ""  # why it was turned away
     picture: np.ndarray | None = None  # (y, x) of what was turned away
+    bulge: np.ndarray | None = None  # (y, x) of unit flux, if it has a colour of its own
 
 
 class Maker(Protocol):
@@ -208,7 +209,7 @@ def _cut(folder: Path, maker, candidates: Candidates, source, start, end) -> Ite
 
 def _make_part(task: _Task) -> int:
     """One part, written whole: images and columns of what is kept, a row for what is not."""
-    images, numbers, pictures, rejects = [], [], [], []
+    images, bulges, numbers, pictures, rejects = [], [], [], [], []
     kept: dict[str, list] = {name: [] for name in COLUMNS if name != "split"}
     shown = Counter()
     outcomes = task.maker.make(task.numbers)
@@ -217,6 +218,9 @@ def _make_part(task: _Task) -> int:
             row = MADE | dict(outcome.columns)
             row |= {"template_id": outcome.template_id, "source": task.source}
             images.append(outcome.image.astype(np.float32))
+            if outcome.bulge is not None:
+                row["bulge_row"] = len(bulges)
+                bulges.append(outcome.bulge.astype(np.float32))
             numbers.append(number)
             for name, values in kept.items():
                 values.append(row[name] if name in TEXT else float(row[name]))
@@ -232,6 +236,7 @@ def _make_part(task: _Task) -> int:
         np.savez(
             stream,
             images=np.stack(images) if images else np.zeros((0, 1, 1), np.float32),
+            bulges=np.stack(bulges) if bulges else np.zeros((0, 1, 1), np.float32),
             pictures=np.stack(pictures) if pictures else np.zeros((0, 1, 1), np.float32),
             numbers=np.array(numbers, np.int64),
             rows=np.frombuffer(json.dumps({"kept": kept, "rejects": rejects}).encode(), np.uint8),
@@ -257,6 +262,7 @@ def _assemble(out: Path, parts: list[_Part], candidates: Candidates, cfg, identi
         for name in COLUMNS
         if name != "split"
     }
+    columns["bulge_row"] = renumbered(columns["bulge_row"]).tolist()
     columns["split"] = balanced_split(
         columns["template_id"], cfg.split_fractions, f"bank-{cfg.seed}"
     )
@@ -272,12 +278,19 @@ def _assemble(out: Path, parts: list[_Part], candidates: Candidates, cfg, identi
     ) as writer:
         for part, rows in zip(parts, chosen, strict=True):
             if rows.size:
+                bulges = np.array(part.kept["bulge_row"], int)[rows]
                 with np.load(part.path) as stored:
-                    writer.add(stored["images"][rows])
+                    writer.add(stored["images"][rows], stored["bulges"][bulges[bulges >= 0]])
     if cfg.dtype != "float32":
         console.print(
             f"  stored as {cfg.dtype}: largest pixel error {writer.worst_error:.2e} of the peak"
         )
+
+
+def renumbered(bulge_rows: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Rows of the bulges of a new bank: those that have one are counted from 0, others are -1."""
+    has = np.asarray(bulge_rows, float) >= 0
+    return np.where(has, np.cumsum(has) - 1.0, -1.0)
 
 
 def _rejects(parts: list[_Part]) -> Rejects:

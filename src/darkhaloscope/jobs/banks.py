@@ -254,7 +254,10 @@ class HybridMaker:
                 psf_fwhm=cfg.intrinsic_psf_fwhm_arcsec,
             )
             columns = made_columns(made.image, cfg) | {"clump_fraction": made.clump_fraction}
-            yield Outcome(name, made.image, columns)
+            if cfg.bulge_colours:
+                columns["bulge_fraction"] = made.bulge_fraction
+            bulge = made.bulge if cfg.bulge_colours else None
+            yield Outcome(name, made.image, columns, bulge=bulge)
 
 
 @dataclass(frozen=True)

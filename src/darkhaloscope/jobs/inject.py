@@ -43,7 +43,7 @@ from darkhaloscope.sim import psf
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.inject import crop, inject, matched_snr
 from darkhaloscope.sim.render import render
-from darkhaloscope.sim.rows import scenes_of
+from darkhaloscope.sim.rows import part_shares, scenes_of
 from darkhaloscope.sim.sources import Templates
 from darkhaloscope.units import BANDS, ELECTRONS_PER_NMGY_PER_EXPOSURE
 
@@ -168,24 +168,34 @@ def render_rows(rows: Mapping[str, np.ndarray], bank: Bank, usable: np.ndarray) 
     """
     torch.set_num_threads(1)  # the last bits depend on it, and stamps are compared to the bit
     size, scale = int(rows["size_pix"][0]), float(rows["pixel_scale_arcsec"][0])
+    grid = Grid(size, scale, float(rows["render_tolerance"][0]))
+    beam = psf.named(
+        str(rows["psf_model"][0]),
+        float(rows["moffat_beta"][0]),
+        bool(rows["psf_includes_pixel"][0]),
+    )
     arcs = np.zeros((len(usable), len(BANDS), size, size), np.float32)
     bright = np.flatnonzero(usable & (rows["kind"] != "host"))
     if not bright.size:
         return arcs
     lit = {name: values[bright] for name, values in rows.items()}
+    whole, bulge = part_shares(lit)
+    arcs[bright] = _rendered(lit, bank, bank.templates, whole, grid, beam)
+    two = np.flatnonzero((bulge != 0).any(axis=1))
+    if two.size:
+        some = {name: values[two] for name, values in lit.items()}
+        arcs[bright[two]] += _rendered(some, bank, bank.bulges_of, bulge[two], grid, beam)
+    return arcs
+
+
+def _rendered(lit: Mapping[str, np.ndarray], bank: Bank, images_of, share, grid, beam):
+    """Light of rows whose templates are `images_of(indices)`, each a share of its source."""
     used, place = np.unique(lit["template_index"], return_inverse=True)
     hlr = bank.columns["hlr_arcsec"][lit["template_index"]]
-    arcs[bright] = render(
-        scenes_of(lit, place, hlr, bank.pixel_scale),
-        Templates(torch.from_numpy(bank.templates(used))),
-        Grid(size, scale, float(rows["render_tolerance"][0])),
-        psf.named(
-            str(rows["psf_model"][0]),
-            float(rows["moffat_beta"][0]),
-            bool(rows["psf_includes_pixel"][0]),
-        ),
+    templates = Templates(torch.from_numpy(images_of(used)))
+    return render(
+        scenes_of(lit, place, hlr, bank.pixel_scale, share), templates, grid, beam
     ).numpy()
-    return arcs
 
 
 def noise_generator(task_id: str) -> np.random.Generator:

@@ -198,7 +198,11 @@ def _draw(u, host, template, bank: Bank, kinds: np.ndarray, cfg: Plan) -> dict[s
     hlr = bank.columns["hlr_arcsec"][template]
     lens = population.draw_lenses(u, host, cfg)
     known = population.SourceTemplates(
-        hlr, bank.columns["z"][template], bank.columns["mag"][template], kinds[template]
+        hlr,
+        bank.columns["z"][template],
+        bank.columns["mag"][template],
+        kinds[template],
+        bank.columns["bulge_fraction"][template],
     )
     source = population.draw_sources(u, lens["theta_E_arcsec"], known, cfg, colour_grid())
     flux = population.observed_fluxes(

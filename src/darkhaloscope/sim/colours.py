@@ -84,6 +84,22 @@ def draw_colours(
     )
 
 
+def bulge_fractions(
+    in_r: np.ndarray, kind: np.ndarray, z: np.ndarray, redder: float, grid: ColourGrid
+) -> dict[str, np.ndarray]:
+    """Share of a source's light in its bulge by band (DECam), the bulge of a redder type.
+
+    in_r : share in r; kind : type of the disc; redder : by how many types, up to elliptical
+    """
+    old = np.minimum(kind + redder, TYPES[-1])
+    found = {}
+    for band in "grz":
+        bluer = [grid.mag(band, t, z) - grid.mag("r", t, z) for t in (old, kind)]
+        ratio = 10 ** (-0.4 * (bluer[0] - bluer[1]))
+        found[band] = in_r * ratio / (1 - in_r + in_r * ratio)
+    return found
+
+
 def offset_colours(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The plan's fixed offsets (g -0.30, z +0.20, growing with z), kept for its ablation.
 

@@ -13,6 +13,7 @@ from scipy.special import ndtr, ndtri
 from darkhaloscope.config import Plan
 from darkhaloscope.sim.colours import (
     ColourGrid,
+    bulge_fractions,
     draw_colours,
     draw_types,
     moved_mag,
@@ -67,6 +68,7 @@ class SourceTemplates:
     z: np.ndarray
     mag: np.ndarray  # F814W, AB
     kind: np.ndarray  # spectral type, see colours
+    bulge: np.ndarray  # share of the light in a bulge; 0 without
 
 
 def draw_sources(
@@ -96,6 +98,7 @@ def draw_sources(
     size = moved_size(template.hlr, z_from, z, ratio, grid)
     scatter = np.exp(cfg.size_factor_scatter * ndtri(u[:, 8]))
     factor = np.where(movable, 1.0, cfg.size_factor_median * scatter)
+    bulge = bulge_fractions(template.bulge, kind, z, cfg.bulge_redder, grid)
     return {
         "z_source": z,
         "source_x_arcsec": radius * np.cos(angle),
@@ -106,6 +109,7 @@ def draw_sources(
         "source_mag_r": mag,
         "source_g_minus_r": g_minus_r,
         "source_r_minus_z": r_minus_z,
+        **{f"bulge_fraction_{band}": share for band, share in bulge.items()},
     }
 
 
