@@ -116,33 +116,44 @@ def table(found: dict[str, np.ndarray]) -> str:
 
 
 def figure(found: dict[str, np.ndarray], cut: float) -> bytes:
-    """Bias and scatter against S/N, the default cut drawn in."""
-    snr = found["snr"]
+    """Bias and scatter of each against magnitude, and against S/N with the default cut."""
     panels = (
-        ("measured − true (mag)", found["mag_measured"] - found["mag"]),
-        ("half-light radius, measured / true", found["hlr_arcsec"] / found["hlr"]),
-        ("clump fraction, measured − true", found["clump_fraction"] - found["fraction"]),
+        ("measured − true (mag)", found["mag_measured"] - found["mag"], 0.0),
+        ("half-light radius, measured / true", found["hlr_arcsec"] / found["hlr"], 1.0),
+        ("clump fraction, measured − true", found["clump_fraction"] - found["fraction"], 0.0),
     )
-    picture = Figure((10.5, 3.4), dpi=150, facecolor="white", layout="constrained")
-    for axes, (label, values) in zip(picture.subplots(1, 3), panels, strict=True):
-        ok = np.isfinite(values) & (snr > 2)
-        axes.plot(snr[ok], values[ok], "o", ms=2.2, mew=0, alpha=0.35, color=SET_COLOUR)
-        edges = np.geomspace(5, np.nanmax(snr), 9)
-        middle = np.sqrt(edges[1:] * edges[:-1])
-        for k, (low, high) in enumerate(pairwise(edges)):
-            inside = ok & (snr >= low) & (snr < high)
-            if inside.sum() > 4:
-                q = np.quantile(values[inside], (0.16, 0.5, 0.84))
-                axes.plot([middle[k]] * 2, q[[0, 2]], color=INK, lw=1.6)
-                axes.plot(middle[k], q[1], "s", color=INK, ms=4)
-        axes.axhline(1 if "/" in label else 0, color=INK, lw=0.8, ls=(0, (2, 3)))
-        axes.axvline(cut, color=REFERENCE_COLOUR, lw=1.2)
-        span = np.nanquantile(values[ok], (0.02, 0.98))
-        axes.set(xscale="log", ylim=(span[0] - 0.05, span[1] + 0.05))
-        axes.set_xlabel("S/N within the mask", color=INK)
-        axes.set_ylabel(label, color=INK)
-        axes.spines[["top", "right"]].set_visible(False)
+    by_mag = (found["mag"], np.append(MAGS - 0.25, MAGS[-1] + 0.25), "F814W (AB mag)")
+    top = float(np.nanmax(found["snr"]))
+    by_snr = (found["snr"], np.geomspace(5, top, 9), "S/N within the mask")
+    picture = Figure((10.5, 6.4), dpi=150, facecolor="white", layout="constrained")
+    for row, (x, edges, label) in zip(picture.subplots(2, 3), (by_mag, by_snr), strict=True):
+        for axes, (name, values, ideal) in zip(row, panels, strict=True):
+            _panel(axes, x, values, edges, ideal)
+            axes.set_xlabel(label, color=INK)
+            axes.set_ylabel(name, color=INK)
+            if x is found["snr"]:
+                axes.set_xscale("log")
+                axes.axvline(cut, color=REFERENCE_COLOUR, lw=1.2)
     return png_bytes(picture)
+
+
+def _panel(axes, x, values, edges, ideal: float) -> None:
+    """Points, with median and 16 to 84% of each bin."""
+    ok = np.isfinite(values) & np.isfinite(x)
+    jitter = generator("recovery", purpose="jitter").uniform(-0.12, 0.12, len(x))
+    spread = jitter if (np.diff(edges) < 1).all() else 0.0
+    axes.plot((x + spread)[ok], values[ok], "o", ms=2.2, mew=0, alpha=0.35, color=SET_COLOUR)
+    for low, high in pairwise(edges):
+        inside = ok & (x >= low) & (x < high)
+        if inside.sum() > 4:
+            q = np.quantile(values[inside], (0.16, 0.5, 0.84))
+            middle = float(np.median(x[inside]))
+            axes.plot([middle] * 2, q[[0, 2]], color=INK, lw=1.6)
+            axes.plot(middle, q[1], "s", color=INK, ms=4)
+    axes.axhline(ideal, color=INK, lw=0.8, ls=(0, (2, 3)))
+    span = np.quantile(values[ok], (0.02, 0.98))
+    axes.set_ylim(span[0] - 0.05, span[1] + 0.05)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def main() -> None:

@@ -4,13 +4,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
-
-import torch
 
 from darkhaloscope.errors import DhsError
 
@@ -37,7 +36,7 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
     """
     pending = list(tasks)
     if processes <= 1 or len(pending) <= 1:
-        torch.set_num_threads(1)
+        _one_thread()
         yield from map(work, pending)
         return
     with _interrupts_noted() as stop:
@@ -87,4 +86,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _one_thread() -> None:
-    torch.set_num_threads(1)
+    """Libraries of this process compute with one thread, those loaded later too."""
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

@@ -179,7 +179,7 @@ def clean(
         flux=flux,
         hlr_arcsec=half_light_radius(galaxy, pixel_scale),
         snr=float(flux / error),
-        clumpiness=clumpiness(unit),
+        clumpiness=clumpiness(galaxy),
         clumpiness_null=expected_clumpiness(smooth * window, noise.rough * rise * window),
         pedestal_fraction=float(pedestal * window.sum() / flux),
         masked_fraction=masked,

@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.sim.template import Noise
+from darkhaloscope.units import SIGMA_PER_FWHM
 
 ZERO_POINT_MAG = 25.94  # F814W AB magnitude of 1 count/s; EVIDENCE section 7
 EXPOSURE_SECONDS = 2028.0  # four exposures of 507 s; Koekemoer et al. (2007)
@@ -31,7 +32,7 @@ class DrawnGalaxy:
     noise: Noise
     data_size: int  # side of the square that holds data, pixels
     bad_fraction: float  # pixels of the original that are 0 or not finite
-    original_fwhm: float  # arcsec
+    original_fwhm: float  # arcsec, or more where that is narrower than the bank's anyway
     labels: np.ndarray | None = None  # HST stamps come without segmentation
 
 
@@ -113,7 +114,7 @@ class RealGalaxies:
             noise=self._noise(index, galaxy.original_psf),
             data_size=min(int(min(raw.array.shape) * raw.scale / self._scale), self._stamp_size),
             bad_fraction=bad,
-            original_fwhm=float(galaxy.original_psf.calculateFWHM()),
+            original_fwhm=self._fwhm_of(galaxy),
         )
 
     def unfit(self, drawn: DrawnGalaxy) -> str:
@@ -127,6 +128,13 @@ class RealGalaxies:
     def close(self) -> None:
         """Close image files and forget what was read of them."""
         self._catalogue.close()
+
+    def _fwhm_of(self, galaxy: galsim.RealGalaxy) -> float:
+        """FWHM of the original PSF, arcsec; where its peak shows that it is narrower than the
+        bank's, that of the Gaussian with this peak, which is wider: wings lower the peak."""
+        peak = float(galaxy.psf_image.array.max() / galaxy.psf_image.array.sum())
+        at_most = galaxy.psf_image.scale / np.sqrt(2 * np.pi * peak) / SIGMA_PER_FWHM
+        return at_most if at_most < self._fwhm else float(galaxy.original_psf.calculateFWHM())
 
     def _noise(self, index: int, psf: galsim.GSObject) -> Noise:
         """The stamp's noise once deconvolved and convolved, from its power spectrum.
