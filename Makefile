@@ -29,6 +29,7 @@ format: $(VENV)/.dev
 # Peers that are installed are timed too: pip install caustics jaxtronomy
 bench: $(VENV)/.dev
 	$(BIN)/python bench/renderer.py --write
+	$(BIN)/python bench/banks.py
 
 accuracy: $(VENV)/.dev
 	$(BIN)/python bench/accuracy.py
