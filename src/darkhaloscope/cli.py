@@ -19,6 +19,7 @@ from darkhaloscope.config import (
     SECTIONS,
     BankCosmos,
     BankHybrid,
+    BankMerge,
     BankSersic,
     BankSurvey,
     CutoutsNpz,
@@ -95,7 +96,9 @@ def bank_sersic(
 
 @bank_app.command(name="survey")
 def bank_survey(
-    images: Path,
+    images: Annotated[
+        Path, Parameter(help="folder of FITS files, one a galaxy: see docs/banks.md")
+    ],
     *,
     out: _OutBank,
     processes: _Processes = None,
@@ -109,19 +112,24 @@ def bank_survey(
 
 
 @bank_app.command(name="check")
-def bank_check(bank: Path, *, out: Path | None = None) -> int:
-    """Judge every template of a bank; exit code 1 if a gate fails. --out: findings as JSON."""
+def bank_check(
+    bank: Path,
+    *,
+    out: Annotated[Path | None, Parameter(help="findings as JSON; default: none")] = None,
+) -> int:
+    """Judge every template of a bank; exit code 1 if a gate fails."""
     from darkhaloscope.jobs import bank_check
 
     return 0 if bank_check.check(bank, out) else 1
 
 
 @bank_app.command(name="show")
-def bank_show(bank: Path, *, out: Path | None = None) -> int:
-    """Write a page that shows a bank: templates, sizes, clumpiness, and what was turned away.
-
-    --out : the page, by default beside the bank
-    """
+def bank_show(
+    bank: Path,
+    *,
+    out: Annotated[Path | None, Parameter(help="the page; default: beside the bank")] = None,
+) -> int:
+    """Write a page that shows a bank: templates, sizes, clumpiness, and what was turned away."""
     from darkhaloscope.jobs import bank_check
 
     return 0 if bank_check.show(bank, out or bank.with_suffix(".html")) else 1
@@ -131,13 +139,13 @@ def bank_show(bank: Path, *, out: Path | None = None) -> int:
 def bank_merge(
     *banks: Path,
     out: _OutBank,
-    split_fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
-    seed: int = 1,
+    config: _Config = None,
+    cfg: Annotated[BankMerge, _Flat] = BankMerge(),
 ) -> None:
     """Make one bank of several, split anew; a galaxy that is in two is taken once."""
     from darkhaloscope.jobs import bank_check
 
-    bank_check.merge(out, list(banks), split_fractions, seed)
+    bank_check.merge(out, list(banks), cfg)
 
 
 @cutouts_app.command(name="synthetic")
@@ -240,9 +248,12 @@ def main(tokens: Sequence[str] | None = None) -> None:
 
 def run(tokens: list[str]) -> int:
     """One command line's exit code."""
+    from darkhaloscope.jobs.pool import interruptible
+
     try:
         app.config = _toml_defaults(tokens)
-        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        with interruptible():
+            code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
         return _complain(_usage(error))

@@ -41,7 +41,28 @@ class Stage(BaseModel):
 S = TypeVar("S", bound=Stage)
 
 
-class Bank(Stage):
+class Splits(Stage):
+    """What keeps train, val and test apart."""
+
+    split_fractions: Annotated[
+        tuple[float, float, float], _setting("train, val and test share")
+    ] = (0.7, 0.15, 0.15)
+    seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
+
+    @model_validator(mode="after")
+    def _fractions_add_up(self) -> Self:
+        if min(self.split_fractions) < 0 or abs(sum(self.split_fractions) - 1) > 1e-9:
+            raise ValueError(
+                f"split_fractions must be >= 0 and sum to 1, got {self.split_fractions}"
+            )
+        return self
+
+
+class BankMerge(Splits):
+    """`dhs bank merge`: one bank of several, split anew."""
+
+
+class Bank(Splits):
     """What every source bank has."""
 
     stamp_size: Annotated[int, _setting("side of a template, pix", ge=32, le=512)] = 128
@@ -51,14 +72,10 @@ class Bank(Stage):
     intrinsic_psf_fwhm_arcsec: Annotated[
         float, _setting("Gaussian FWHM left in every template, arcsec", gt=0, le=1)
     ] = 0.15
-    split_fractions: Annotated[
-        tuple[float, float, float], _setting("train, val and test share of the templates")
-    ] = (0.7, 0.15, 0.15)
     dtype: Annotated[
         Literal["float32", "float16"],
         _setting("of the stored pixels; float16 halves the file, its error is printed"),
     ] = "float32"
-    seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
 
     @model_validator(mode="after")
     def _psf_is_sampled(self) -> Self:
@@ -67,14 +84,6 @@ class Bank(Stage):
                 f"src_pixscale_arcsec = {self.src_pixscale_arcsec:g} does not sample a PSF of "
                 f"intrinsic_psf_fwhm_arcsec = {self.intrinsic_psf_fwhm_arcsec:g}: at least two "
                 "pixels a FWHM are needed; make the pixels smaller or the PSF wider"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _fractions_add_up(self) -> Self:
-        if min(self.split_fractions) < 0 or abs(sum(self.split_fractions) - 1) > 1e-9:
-            raise ValueError(
-                f"split_fractions must be >= 0 and sum to 1, got {self.split_fractions}"
             )
         return self
 
@@ -181,7 +190,7 @@ class BankHybrid(Bank):
         return self
 
 
-class CutoutsSynthetic(Stage):
+class CutoutsSynthetic(Splits):
     """`dhs cutouts synthetic`: luminous galaxies on a made sky with the survey's statistics."""
 
     n_hosts: Annotated[int, _setting("cutouts to make", ge=1)] = 720
@@ -192,10 +201,6 @@ class CutoutsSynthetic(Stage):
     noise_lag1: Annotated[
         float, _setting("correlation of sky noise between adjacent pixels", ge=0, le=0.25)
     ] = 0.25
-    split_fractions: Annotated[
-        tuple[float, float, float], _setting("train, val and test share of the sky pixels")
-    ] = (0.7, 0.15, 0.15)
-    seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
 
 
 class CutoutsNpz(Stage):
@@ -311,6 +316,7 @@ class Validate(Stage):
 SECTIONS: dict[str, type[Stage]] = {
     "bank.cosmos": BankCosmos,
     "bank.hybrid": BankHybrid,
+    "bank.merge": BankMerge,
     "bank.sersic": BankSersic,
     "bank.survey": BankSurvey,
     "cutouts.synthetic": CutoutsSynthetic,

@@ -8,7 +8,7 @@ import pytest
 
 from catalogue import disc, noise, planted, write_catalogue
 from darkhaloscope.cli import run
-from darkhaloscope.config import BankCosmos, BankHybrid
+from darkhaloscope.config import BankCosmos, BankHybrid, BankMerge
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.bank_gates import judge_bank, pixel_numbers
 from darkhaloscope.evaluate.findings import Level
@@ -168,7 +168,7 @@ def test_a_made_bank_has_a_page_too(hybrid):
 
 def test_merging_splits_anew_and_takes_a_galaxy_once(cosmos, hybrid, tmp_path):
     one = read_bank(cosmos)
-    merge(tmp_path / "m.h5", [cosmos, hybrid, cosmos], (0.7, 0.15, 0.15), 1)
+    merge(tmp_path / "m.h5", [cosmos, hybrid, cosmos], BankMerge())
     both = read_bank(tmp_path / "m.h5")
     assert len(both) == len(one) + 12
     assert set(both.columns["source"]) == {"cosmos", "hybrid"}
@@ -180,7 +180,7 @@ def test_merging_splits_anew_and_takes_a_galaxy_once(cosmos, hybrid, tmp_path):
 def test_banks_that_differ_are_not_merged(hybrid, tmp_path):
     bank_hybrid(tmp_path / "small.h5", BankHybrid(n_sources=3, stamp_size=64))
     with pytest.raises(DhsError, match=r"differ in size: 128 \(bank.h5\), 64 \(small.h5\)"):
-        merge(tmp_path / "m.h5", [hybrid, tmp_path / "small.h5"], (0.7, 0.15, 0.15), 1)
+        merge(tmp_path / "m.h5", [hybrid, tmp_path / "small.h5"], BankMerge())
     with pytest.raises(DhsError, match="two banks or more"):
-        merge(tmp_path / "m.h5", [hybrid], (0.7, 0.15, 0.15), 1)
+        merge(tmp_path / "m.h5", [hybrid], BankMerge())
     assert not (tmp_path / "m.h5").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from darkhaloscope.config import BankMerge
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.bank_gates import judge_bank, pixel_numbers
 from darkhaloscope.evaluate.findings import Finding, Level
@@ -65,7 +66,7 @@ def show(path: Path, out: Path) -> bool:
     return _passed(path, findings)
 
 
-def merge(out: Path, paths: list[Path], fractions: tuple[float, float, float], seed: int) -> None:
+def merge(out: Path, paths: list[Path], cfg: BankMerge) -> None:
     """One bank of several, split anew; a galaxy that is in two of them is taken once.
 
     Raises DhsError if they differ in stamp size, pixel scale or PSF, or if only one is given
@@ -79,8 +80,7 @@ def merge(out: Path, paths: list[Path], fractions: tuple[float, float, float], s
             listing = ", ".join(f"{v:g} ({p.name})" for v, p in zip(values, paths, strict=True))
             raise DhsError(f"banks to merge differ in {name}: {listing}; make them alike")
     digests = sorted(bank.digest() for bank in banks)
-    settings = json.dumps({"split_fractions": fractions, "seed": seed}, sort_keys=True)
-    identity = {"stage": "bank merge", "config": settings, "banks": digest_of(*digests)}
+    identity = {"stage": "bank merge", "config": cfg.as_json(), "banks": digest_of(*digests)}
     if is_there(out, identity):
         return
     kept = _first_of_each(banks)
@@ -90,7 +90,7 @@ def merge(out: Path, paths: list[Path], fractions: tuple[float, float, float], s
     }
     ids = columns["template_id"].tolist()
     columns["bulge_row"] = renumbered(columns["bulge_row"])
-    columns["split"] = np.array(balanced_split(ids, fractions, f"bank-{seed}"))
+    columns["split"] = np.array(balanced_split(ids, cfg.split_fractions, f"bank-{cfg.seed}"))
     with bank_writer(
         out,
         columns,

@@ -37,9 +37,11 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
     pending = list(tasks)
     if processes <= 1 or len(pending) <= 1:
         _one_thread()
-        yield from map(work, pending)
+        for task in pending:
+            _raise_if_interrupted()
+            yield work(task)
         return
-    with _interrupts_noted() as stop:
+    with _interrupts_noted():
         pool = ProcessPoolExecutor(
             min(processes, len(pending)),
             mp_context=multiprocessing.get_context("spawn"),
@@ -48,7 +50,7 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
         try:
             with _interrupts_blocked():  # workers inherit this: the parent decides when to stop
                 waiting = {pool.submit(work, task) for task in pending}
-            while waiting and not stop.is_set():
+            while waiting and not _interrupted.is_set():
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         except BrokenProcessPool as error:
@@ -58,22 +60,51 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    if stop.is_set():
-        raise KeyboardInterrupt
+    _raise_if_interrupted()
+
+
+_interrupted = threading.Event()
 
 
 @contextlib.contextmanager
-def _interrupts_noted() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event instead of striking anywhere, such as half-way through a start."""
-    noted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises at once, and is remembered too: a library in C may clear the exception."""
+
+    def remember(*_) -> None:
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    with _on_interrupt(remember):
+        _interrupted.clear()
+        try:
+            yield
+            _raise_if_interrupted()
+        finally:
+            _interrupted.clear()
+
+
+def _interrupts_noted() -> contextlib.AbstractContextManager[None]:
+    """Ctrl-C is remembered instead of striking anywhere, such as half-way through a start."""
+    return _on_interrupt(lambda *_: _interrupted.set())
+
+
+@contextlib.contextmanager
+def _on_interrupt(handler: Callable[..., None]) -> Iterator[None]:
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
         return
-    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
+    before = signal.signal(signal.SIGINT, handler)
     try:
-        yield noted
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _raise_if_interrupted() -> None:
+    if _interrupted.is_set():
+        _interrupted.clear()
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

@@ -50,8 +50,9 @@ def validate(stamps: Path, out: Path, bank_path: Path | None, cfg: Validate) -> 
     failed = [f for f in findings if f.level is Level.FAIL]
     for finding in failed:
         console.print(f"  [red]FAIL[/] {finding.gate}: {finding.measured}; limit {finding.limit}")
-    passed = sum(f.level is Level.PASS for f in findings)
-    console.print(f"gates: {passed} pass, {len(failed)} fail; report {out / REPORT}")
+    passed, unsure = (sum(f.level is level for f in findings) for level in (Level.PASS, Level.WARN))
+    to_look_at = f"{unsure} to look at, " if unsure else ""
+    console.print(f"gates: {passed} pass, {to_look_at}{len(failed)} fail; report {out / REPORT}")
     return not failed
 
 
