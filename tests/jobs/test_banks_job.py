@@ -108,6 +108,13 @@ def test_flux_unlike_the_catalogues_is_turned_away(tmp_path):
     assert counts == {"flux unlike the catalogue's by 0.8 mag": 1}
 
 
+def test_a_stamp_of_unknown_noise_is_turned_away_alone(tmp_path):
+    stamps = {name: disc(22.0) + noise(i) for i, name in enumerate("abc")}
+    variance = np.array([0.002**2, 0.0, np.nan])
+    folder = write_catalogue(tmp_path / "c", stamps, NOISE_VARIANCE=variance)
+    assert bank_cosmos(tmp_path / "b.h5", folder, BankCosmos()) == {"bad stamp": 2}
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """Thirty galaxies, two thirds of them good."""

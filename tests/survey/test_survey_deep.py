@@ -116,6 +116,8 @@ def test_a_psf_narrower_than_the_images_is_an_error(tmp_path):
         (lambda p: fits.setval(p, "PIXSCALE", value=168.0, extname="IMAGE"), "168"),
         (lambda p: _write(p, np.full((SIZE, SIZE), np.nan)), "3721 pixels not finite"),
         (lambda p: _write(p, _galaxy(21.0), np.ones((9, 9))), r"SEGMENTATION is \(9, 9\)"),
+        (lambda p: _write(p, np.zeros((SIZE, SIZE))), "its sky has no noise"),
+        (lambda p: _write(p, _galaxy(21.0), np.ones((SIZE, SIZE))), "no noise .0 pixels"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")

@@ -89,9 +89,11 @@ class CosmosMaker:
             galaxies.close()  # GalSim keeps every image it has read
 
     def _outcome(self, galaxies: RealGalaxies, number: int) -> Outcome:
-        drawn = galaxies.draw(number)
         name = galaxies.ident(number)
         known = {to: float(galaxies.column(c)[number]) for to, c in _COSMOS_COLUMNS.items()}
+        if not galaxies.has_noise(number):
+            return Outcome(name, None, {"mag": known["mag"]}, "bad stamp")
+        drawn = galaxies.draw(number)
         if reason := galaxies.unfit(drawn):
             return Outcome(name, None, {"mag": known["mag"]}, reason, drawn.image)
         return cut_out(name, drawn, known, ZERO_POINT_MAG, self.cfg)

@@ -91,6 +91,11 @@ class RealGalaxies:
         """F814W AB magnitude of the catalogue."""
         return float(self._catalogue.mag[index])
 
+    def has_noise(self, index: int) -> bool:
+        """Whether the catalogue gives the stamp's noise; a few entries of real ones do not."""
+        variance = float(self._catalogue.variance[index])
+        return np.isfinite(variance) and variance > 0
+
     def draw(self, index: int) -> DrawnGalaxy:
         """The galaxy deconvolved from HST's PSF and convolved with the bank's.
 

@@ -47,12 +47,19 @@ def read_galaxy(path: Path, *, stamp_size: int, pixel_scale: float, psf_fwhm: fl
 
     pixel_scale, psf_fwhm : arcsec, of the template
 
-    Raises DhsError for a file that cannot be read or lacks what is needed, and for a bank PSF
-    narrower than the image's
+    Raises DhsError for a file that cannot be read or lacks what is needed, for an image without
+    noise, and for a bank PSF narrower than the image's
     """
     image, psf, labels, header = _content(path)
     scale = float(header["PIXSCALE"])
-    seen, original = _reconvolved(image, psf, labels, scale, psf_fwhm)
+    sky = _edge(image) if labels is None else image[labels == 0]
+    noise = float(np.median(np.abs(sky - np.median(sky))) / 0.6745) if sky.size else 0.0
+    if not noise > 0:
+        raise DhsError(
+            f"{path}: its sky has no noise ({sky.size} pixels of one value), so nothing can be "
+            "measured against it; give real images, or make galaxies with `dhs bank hybrid`"
+        )
+    seen, original = _reconvolved(image, psf, noise**2, scale, psf_fwhm)
     if psf_fwhm < original:
         raise DhsError(
             f"intrinsic_psf_fwhm_arcsec = {psf_fwhm} is narrower than the PSF of {path.name} "
@@ -103,10 +110,8 @@ def _content(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, dic
     return image.astype(float), psf.astype(float), labels, header
 
 
-def _reconvolved(image, psf, labels, scale: float, psf_fwhm: float):
+def _reconvolved(image, psf, variance: float, scale: float, psf_fwhm: float):
     """The galaxy behind the bank's PSF, as a GalSim object with its noise; its own PSF's FWHM."""
-    sky = _edge(image) if labels is None else image[labels == 0]
-    variance = float((np.median(np.abs(sky - np.median(sky))) / 0.6745) ** 2)
     beam = galsim.InterpolatedImage(galsim.Image(psf / psf.sum(), scale=scale), flux=1.0)
     galaxy = galsim.RealGalaxy.makeFromImage(
         galsim.Image(image, scale=scale), beam, galsim.UncorrelatedNoise(variance, scale=scale)
