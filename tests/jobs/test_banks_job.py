@@ -211,6 +211,14 @@ def test_half_precision_prints_its_error(many, tmp_path, capfd):
     assert_within(half, whole, 5e-4 * whole.max(), "templates")
 
 
+def test_parts_left_by_a_run_killed_at_its_very_end_are_removed(tmp_path):
+    bank_hybrid(tmp_path / "b.h5", BankHybrid(n_sources=4))
+    (tmp_path / ".b.h5.parts").mkdir()
+    (tmp_path / ".b.h5.parts" / "part-0000000-00000.npz").write_bytes(b"left")
+    bank_hybrid(tmp_path / "b.h5", BankHybrid(n_sources=4))
+    assert [path.name for path in tmp_path.iterdir()] == ["b.h5"]
+
+
 def test_an_interrupted_run_of_other_settings_is_named(tmp_path, monkeypatch):
     def killed(task):
         raise KeyboardInterrupt

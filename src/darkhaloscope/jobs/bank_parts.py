@@ -96,7 +96,7 @@ def build(
     """
     if is_there(out, identity):
         return Counter()
-    folder = out.with_name(f".{out.name}.parts")
+    folder = _parts_folder(out)
     store = claim(folder, identity)
     try:
         parts = _make_parts(store.folder, maker, candidates, source, processes)
@@ -125,8 +125,13 @@ def is_there(out: Path, identity: Mapping[str, str]) -> bool:
         return False
     if read_bank(out).identity != identity:
         raise DhsError(f"{out} exists and is another bank; remove it or choose another name")
+    shutil.rmtree(_parts_folder(out), ignore_errors=True)  # of a run killed just after the end
     console.print(f"bank {out}: already there")
     return True
+
+
+def _parts_folder(out: Path) -> Path:
+    return out.with_name(f".{out.name}.parts")
 
 
 def summary(out: Path) -> None:
