@@ -91,7 +91,7 @@ def test_a_null_is_refused(tmp_path):
 def test_tables_are_made_of_the_same_columns():
     assert set(HOST) <= set(CUTOUTS) and set(HOST) <= set(STAMPS)
     assert set(SCENE) <= set(PLAN) and set(SCENE) <= set(STAMPS)
-    assert {c.name for c in STAMPS} - {c.name for c in QUARANTINE} == {"image"}
+    assert {c.name for c in STAMPS} - {c.name for c in QUARANTINE} == {"image", "psf_image"}
 
 
 def test_band_columns_are_in_band_order_and_exist():

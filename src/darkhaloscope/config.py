@@ -294,7 +294,10 @@ class Plan(Stage):
 class Inject(Stage):
     """`dhs inject`: how light is put on the sky."""
 
-    psf_model: Annotated[Literal["moffat", "gaussian"], _setting("shape of the PSF")] = "moffat"
+    psf_model: Annotated[
+        Literal["moffat", "gaussian", "image"],
+        _setting("shape of the PSF, of the cutout's FWHM and ellipticity; or the cutout's image"),
+    ] = "moffat"
     moffat_beta: Annotated[float, _setting("wing slope of the Moffat PSF", gt=1.1, le=20)] = 3.5
     psf_includes_pixel: Annotated[
         bool, _setting("PSF FWHMs are of effective PSFs, as the survey's are")

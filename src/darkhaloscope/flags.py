@@ -16,6 +16,10 @@ class Flag(IntFlag):
     SATURATED = 128  # the survey marks a saturated pixel within 2 arcsec of the host
     NO_NOISE_MODEL = 256  # number of exposures unknown, so the gain is
     LIGHT_OFF_STAMP = 512  # more than half of the added light falls beside the stamp
+    NOT_COVERED = 1 << 10  # the survey has no image of a band at this place
+    NO_ANSWER = 1 << 11  # a file or service did not answer, whatever the patience: try again
+    DAMAGED = 1 << 12  # a file or answer is not what it should be: cut short, other size or scale
+    OTHER_TELESCOPE = 1 << 13  # seen by another telescope than the one asked for
     ASSUMED_PSF = 1 << 16  # PSF taken from the survey's median, not measured here
     ASSUMED_INVVAR = 1 << 17  # noise measured from the pixels, not given with them
     ASSUMED_NEXP = 1 << 18  # number of exposures taken from the survey's median

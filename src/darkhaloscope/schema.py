@@ -30,8 +30,21 @@ def _per_band(pattern: str, dtype: pa.DataType, unit: str, meaning: str):
 
 _f8, _i4, _i8, _str, _bin = pa.float64(), pa.int32(), pa.int64(), pa.string(), pa.binary()
 
+HOST_KINDS = (
+    "luminous",
+    "ring",
+    "spiral",
+    "merger",
+    "companions",
+    "edge_on",
+    "spike",
+    "ghost",
+)
+"""A luminous galaxy that may become a lens, or what is taken for a lens and is none."""
+
 HOST = (
     Column("host_id", _str, "", "name of the host galaxy; unique in a cutout store"),
+    Column("host_kind", _str, "", f"what stands at the centre: {', '.join(HOST_KINDS)}"),
     Column("ra_deg", _f8, "deg", "right ascension of the host, ICRS"),
     Column("dec_deg", _f8, "deg", "declination of the host, ICRS"),
     Column("brick", _str, "", "Legacy Surveys brick, 'synthetic' on the synthetic sky"),
@@ -40,6 +53,9 @@ HOST = (
     Column("pixel_scale_arcsec", _f8, "arcsec", "side of a pixel"),
     Column("ebv_mag", _f8, "mag", "Milky Way E(B-V), SFD98 scale, applied to added light"),
     *_per_band("psf_fwhm_{b}_arcsec", _f8, "arcsec", "FWHM of the effective PSF"),
+    *_per_band("psf_e1_{b}", _f8, "", "PSF ellipticity (1-q)/(1+q) along the axes, + along x"),
+    *_per_band("psf_e2_{b}", _f8, "", "PSF ellipticity along the diagonals, + along x = y"),
+    *_per_band("psf_depth_{b}_mag", _f8, "mag", "5 sigma point source, AB; NaN if not known"),
     *_per_band("nexp_{b}", _i4, "", "exposures in the coadd; sets the gain"),
     *_per_band("sky_sigma_{b}_nmgy", _f8, "nmgy", "sky noise of one pixel, from the pixels (MAD)"),
     *_per_band("host_mag_{b}", _f8, "mag", "AB magnitude of the host as seen, NaN if not known"),
@@ -58,7 +74,12 @@ PIXELS = (
     Column("maskbits", _bin, "bits", "Legacy Surveys maskbits, int32 little-endian (y, x)"),
 )
 
-CUTOUTS = (*HOST, *PIXELS)
+PSF_IMAGE = (
+    Column("psf_size_pix", _i4, "pix", "side of the PSF images, 0 if none are known"),
+    Column("psf_image", _bin, "", "PSF of unit flux, float32 little-endian (band, y, x), or empty"),
+)
+
+CUTOUTS = (*HOST, *PIXELS, *PSF_IMAGE)
 
 SCENE = (
     Column("task_id", _str, "", "pair_id-kind; the key of every random number of the row"),
@@ -93,10 +114,11 @@ SCENE = (
     Column("magnification", _f8, "", "lensed over unlensed flux of the pair's source"),
 )
 
-PLAN = (HOST[0], HOST[5], *SCENE)
+_OF_PLAN = ("host_id", "split")
+PLAN = (*(c for c in HOST if c.name in _OF_PLAN), *SCENE)
 
 RENDERED = (
-    Column("psf_model", _str, "", "moffat or gaussian"),
+    Column("psf_model", _str, "", "moffat, gaussian or image"),
     Column("moffat_beta", _f8, "", "wing slope of the Moffat PSF"),
     Column("psf_includes_pixel", pa.bool_(), "", "the PSF already holds the pixel response"),
     Column("render_tolerance", _f8, "", "rendering error aimed at, worst pixel over peak"),
@@ -110,10 +132,21 @@ RENDERED = (
     Column("cause", _str, "", "the flags in words"),
 )
 
-STAMPS = (*HOST, *SCENE, *RENDERED, PIXELS[0], PIXELS[1])
-QUARANTINE = tuple(column for column in STAMPS if column.name not in {"image"})
+STAMPS = (*HOST, *SCENE, *RENDERED, PIXELS[0], PIXELS[1], *PSF_IMAGE)
 
-TABLES = {"cutouts": CUTOUTS, "plan": PLAN, "stamps": STAMPS, "quarantine": QUARANTINE}
+BLOBS = {c.name for c in (*PIXELS, *PSF_IMAGE) if c.dtype == _bin}
+"""Columns of pixels, which tables of many rows are read without."""
+
+QUARANTINE = tuple(column for column in STAMPS if column.name not in BLOBS)
+CUTOUT_QUARANTINE = (*HOST, Column("cause", _str, "", "the flags in words"))
+
+TABLES = {
+    "cutouts": CUTOUTS,
+    "cutouts, quarantine": CUTOUT_QUARANTINE,
+    "plan": PLAN,
+    "stamps": STAMPS,
+    "quarantine": QUARANTINE,
+}
 
 
 def arrow_schema(columns: tuple[Column, ...], metadata: dict[str, str] | None = None) -> pa.Schema:

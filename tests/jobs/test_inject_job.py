@@ -131,7 +131,7 @@ def test_another_bank_is_refused(inputs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_flagged_hosts_go_to_quarantine_with_their_cause_for_every_kind(tmp_path):
+def test_flagged_cutouts_are_quarantined_and_never_planned(tmp_path):
     from darkhaloscope.config import BankHybrid, CutoutsNpz, Plan
     from darkhaloscope.jobs.banks import bank_hybrid
     from darkhaloscope.jobs.cutouts import cutouts_npz
@@ -153,15 +153,22 @@ def test_flagged_hosts_go_to_quarantine_with_their_cause_for_every_kind(tmp_path
     assert not (tmp_path / "cutouts").exists()
 
     cutouts_npz(tmp_path / "cutouts", source, CutoutsNpz(bad_cutouts="quarantine", split="train"))
+    lost = pq.read_table(tmp_path / "cutouts" / "quarantine" / "part-00000.parquet").to_pydict()
+    assert lost["host_id"] == ["host2"] and lost["cause"] == ["NAN_PIXELS"]
+    assert read_json(tmp_path / "cutouts" / RECORD)["quarantined"] == {"NAN_PIXELS": 1}
     bank_hybrid(tmp_path / "bank.h5", BankHybrid(n_sources=10))
     plan(tmp_path / "plan.parquet", tmp_path / "cutouts", tmp_path / "bank.h5", Plan())
-    make_stamps(tmp_path, tmp_path / "stamps")
-    bad = pq.read_table(tmp_path / "stamps" / "quarantine" / "part-00000.parquet")
-    assert bad["host_id"].to_pylist() == ["host2"] * 3
-    assert sorted(bad["kind"].to_pylist()) == sorted(KINDS)
-    assert all("NAN_PIXELS" in cause for cause in bad["cause"].to_pylist())
-    record = read_json(tmp_path / "stamps" / RECORD)
-    assert record["usable"] == dict.fromkeys(KINDS, 5)
+    planned = pq.read_table(tmp_path / "plan.parquet")["host_id"].to_pylist()
+    assert set(planned) == {f"host{i}" for i in (0, 1, 3, 4, 5)}
+
+
+def test_flagged_hosts_go_to_quarantine_for_every_kind(inputs, tmp_path):
+    """Without a PSF image no row of a pair can be made with psf_model image."""
+    with pytest.raises(DhsError, match="no usable row of kind lens, host, unlensed"):
+        make_stamps(inputs, tmp_path / "stamps", cfg=Inject(psf_model="image"))
+    bad = pq.read_table(tmp_path / "stamps" / "quarantine" / "part-00000.parquet").to_pydict()
+    assert set(bad["cause"]) == {"NO_PSF"}
+    assert len({bad["kind"].count(kind) for kind in KINDS}) == 1
 
 
 def test_arcs_that_fall_beside_the_stamp_are_flagged(inputs, tmp_path):
@@ -240,6 +247,7 @@ def test_bulges_are_redder_than_their_discs(inputs):
     n = len(rows["kind"])
     assert n > 2
     rows |= {f"psf_fwhm_{b}_arcsec": np.full(n, 0.8) for b in BANDS}
+    rows |= {f"psf_{e}_{b}": np.zeros(n) for e in ("e1", "e2") for b in BANDS}
     rows |= {"size_pix": np.full(n, 64), "pixel_scale_arcsec": np.full(n, 0.262)}
     rows |= {"render_tolerance": np.full(n, 1e-3), "moffat_beta": np.full(n, 3.5)}
     rows |= {"psf_model": np.full(n, "moffat"), "psf_includes_pixel": np.full(n, True)}

@@ -15,6 +15,7 @@ def _columns(*kinds):
         for name in ("source_flux_{b}_nmgy", "psf_fwhm_{b}_arcsec")
         for i, b in enumerate("grz")
     }
+    per_band |= {f"psf_{e}_{b}": 0 * value for e in ("e1", "e2") for b in "grz"}
     return per_band | {
         "kind": np.array(kinds, object),
         "theta_E_arcsec": 1.1 * value,

@@ -4,20 +4,23 @@ import math
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from darkhaloscope import __version__
 from darkhaloscope.config import CutoutsNpz, CutoutsSynthetic
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import FATAL, Flag, names
 from darkhaloscope.io.parts import PartStore, claim
-from darkhaloscope.io.tables import image_bytes, write_table
+from darkhaloscope.jobs.cutout_store import (
+    cutout_row,
+    is_fatal,
+    versions,
+    write_part,
+    write_record,
+)
 from darkhaloscope.jobs.pool import each
-from darkhaloscope.jobs.progress import console, progress
+from darkhaloscope.jobs.progress import progress
 from darkhaloscope.keys import digest_of, generator
-from darkhaloscope.schema import CUTOUTS, band_columns
 from darkhaloscope.sim import sky
-from darkhaloscope.sim.inject import cutout_flags, sky_sigma
+from darkhaloscope.sim.inject import sky_sigma
 from darkhaloscope.sim.measure import measure_host
 from darkhaloscope.survey.npz import NpzCutout, find_cutouts, read_cutout
 from darkhaloscope.survey.split import split_by_sky
@@ -28,28 +31,23 @@ _HOSTS_PER_PART = 240
 
 def cutouts_synthetic(out: Path, cfg: CutoutsSynthetic, processes: int) -> None:
     """Write a store of made cutouts; parts that exist are kept."""
-    store = claim(out, {"stage": "cutouts synthetic", "config": cfg.as_json(), **_versions()})
+    store = claim(out, {"stage": "cutouts synthetic", "config": cfg.as_json(), **versions()})
     n_parts = math.ceil(cfg.n_hosts / _HOSTS_PER_PART)
     todo = [(store, cfg, part) for part in range(n_parts) if not store.is_done(part)]
     with progress("cutouts", sum(len(_hosts(cfg, part)) for _, _, part in todo), "hosts") as done:
         for count in each(_synthetic_part, todo, processes):
             done(count)
-    _record(store, cfg.n_hosts)
+    write_record(store)
 
 
 def _hosts(cfg: CutoutsSynthetic, part: int) -> range:
     return range(part * _HOSTS_PER_PART, min((part + 1) * _HOSTS_PER_PART, cfg.n_hosts))
 
 
-def _versions() -> dict[str, str]:
-    """What computes: another version may give other last bits, and parts are never mixed."""
-    return {"dhs": __version__, "torch": torch.__version__, "numpy": np.__version__}
-
-
 def _synthetic_part(task: tuple[PartStore, CutoutsSynthetic, int]) -> int:
     store, cfg, part = task
     rows = [_synthetic_row(cfg, f"syn{cfg.seed}-{index:07d}") for index in _hosts(cfg, part)]
-    write_table(store.path(part), rows, CUTOUTS, store.metadata())
+    write_part(store, part, rows)
     return len(rows)
 
 
@@ -63,7 +61,7 @@ def _synthetic_row(cfg: CutoutsSynthetic, host_id: str) -> dict:
     light = sky.paint([host, *field], seen, cfg.size_pix)
     image, invvar = sky.expose(rng, light, seen, cfg.noise_lag1)
     dimmed = host.mags + sky.extinction(seen.ebv)
-    return _row(
+    return cutout_row(
         host_id=host_id,
         ra_deg=ra,
         dec_deg=dec,
@@ -71,12 +69,12 @@ def _synthetic_row(cfg: CutoutsSynthetic, host_id: str) -> dict:
         telescope="synthetic",
         split=split_by_sky(ra, dec, cfg.split_fractions, f"sky-{cfg.seed}"),
         ebv_mag=seen.ebv,
-        psf=seen.psf_fwhm,
+        psf_fwhm=seen.psf_fwhm,
+        psf_depth=seen.depth,
         nexp=seen.nexp,
         host=(host.x, host.y, host.r_e, host.q, host.phi, dimmed),
         image=image,
         invvar=invvar,
-        advice=Flag(0),
     )
 
 
@@ -90,7 +88,7 @@ def cutouts_npz(out: Path, source: Path, cfg: CutoutsNpz) -> None:
         sizes = ", ".join(sorted({str(c.image.shape[-1]) for c in cutouts}))
         raise DhsError(f"{source}: cutouts of several sizes ({sizes} pixels); import one at a time")
     rows = [_npz_row(cutout, cfg) for cutout in cutouts]
-    bad = [row for row in rows if row["host_flags"] & FATAL]
+    bad = [row for row in rows if is_fatal(row)]
     if bad and cfg.bad_cutouts == "error":
         listing = "; ".join(f"{r['host_id']}: {names(r['host_flags'] & FATAL)}" for r in bad)
         raise DhsError(
@@ -99,9 +97,9 @@ def cutouts_npz(out: Path, source: Path, cfg: CutoutsNpz) -> None:
         )
     pixels = digest_of(*(row["image"] for row in rows), *(row["host_id"] for row in rows))
     identity = {"stage": "cutouts npz", "config": cfg.as_json(), "pixels": pixels}
-    store = claim(out, identity | _versions())
-    write_table(store.path(0), rows, CUTOUTS, store.metadata())
-    _record(store, len(rows))
+    store = claim(out, identity | versions())
+    write_part(store, 0, rows)
+    write_record(store)
 
 
 def _npz_row(cutout: NpzCutout, cfg: CutoutsNpz) -> dict:
@@ -112,7 +110,7 @@ def _npz_row(cutout: NpzCutout, cfg: CutoutsNpz) -> dict:
     advice |= Flag.ASSUMED_NEXP if cfg.nexp is None else Flag(0)
     with np.errstate(divide="ignore"):
         invvar = np.broadcast_to((1 / sigma**2)[:, None, None], cutout.image.shape)
-    return _row(
+    return cutout_row(
         host_id=cutout.name,
         ra_deg=cutout.ra_deg,
         dec_deg=cutout.dec_deg,
@@ -120,40 +118,10 @@ def _npz_row(cutout: NpzCutout, cfg: CutoutsNpz) -> dict:
         telescope="decam",
         split=cfg.split or split_by_sky(cutout.ra_deg, cutout.dec_deg, (0.7, 0.15, 0.15), "sky-1"),
         ebv_mag=cfg.ebv_mag,
-        psf=np.array(cfg.psf_fwhm_arcsec or sky.MEDIAN_PSF_FWHM_ARCSEC),
+        psf_fwhm=np.array(cfg.psf_fwhm_arcsec or sky.MEDIAN_PSF_FWHM_ARCSEC),
         nexp=np.array(cfg.nexp or sky.MEDIAN_NEXP),
         host=(host.center_x, host.center_y, host.r_e, host.q, host.phi, host.mags),
         image=cutout.image,
         invvar=invvar.astype(np.float32),
-        advice=advice,
+        flags=advice,
     )
-
-
-def _row(*, psf, nexp, host, image, invvar, advice: Flag, **words) -> dict:
-    x, y, r_e, q, phi, mags = host
-    size = image.shape[-1]
-    mask = np.zeros((size, size), "<i4")
-    causes = cutout_flags(image, invvar, mask, psf, nexp, (x, y), PIXEL_SCALE_ARCSEC)
-    return {
-        **words,
-        "pixel_scale_arcsec": PIXEL_SCALE_ARCSEC,
-        **dict(zip(band_columns("psf_fwhm_{b}_arcsec"), map(float, psf), strict=True)),
-        **dict(zip(band_columns("nexp_{b}"), map(int, nexp), strict=True)),
-        **dict(zip(band_columns("sky_sigma_{b}_nmgy"), sky_sigma(image).tolist(), strict=True)),
-        **dict(zip(band_columns("host_mag_{b}"), map(float, mags), strict=True)),
-        "host_center_x_arcsec": x,
-        "host_center_y_arcsec": y,
-        "host_r_e_arcsec": r_e,
-        "host_q": q,
-        "host_phi_rad": phi,
-        "host_flags": int(causes | advice),
-        "size_pix": size,
-        "image": image_bytes(image),
-        "invvar": image_bytes(invvar),
-        "maskbits": mask.tobytes(),
-    }
-
-
-def _record(store: PartStore, n_hosts: int) -> None:
-    digest = store.write_record(hosts=n_hosts)
-    console.print(f"cutouts {store.folder}: {n_hosts} hosts, digest {digest[:16]}")

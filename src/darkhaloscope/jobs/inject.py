@@ -35,15 +35,15 @@ from darkhaloscope.schema import (
     HOST,
     KINDS,
     PLAN,
+    PSF_IMAGE,
     QUARANTINE,
     STAMPS,
     band_columns,
 )
-from darkhaloscope.sim import psf
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.inject import crop, inject, matched_snr
 from darkhaloscope.sim.render import render
-from darkhaloscope.sim.rows import part_shares, scenes_of
+from darkhaloscope.sim.rows import part_shares, psf_groups, psf_of, scenes_of
 from darkhaloscope.sim.sources import Templates
 from darkhaloscope.units import BANDS, ELECTRONS_PER_NMGY_PER_EXPOSURE
 
@@ -128,6 +128,8 @@ def inject_part(task: PartTask) -> Commit:
     rows["flags"] = rows["host_flags"] | np.where(
         (rows["template_index"] >= 0) & (rows["template_index"] < len(bank)), 0, Flag.BANK_INDEX
     )
+    if task.cfg.psf_model == "image":
+        rows["flags"] = rows["flags"] | np.where(rows["psf_size_pix"] > 0, 0, Flag.NO_PSF)
     images, invvar = images[host], invvar[host]
     rows |= _rendering_columns(rows, task)
     arcs = render_rows(rows, bank, _usable(rows))
@@ -169,33 +171,26 @@ def render_rows(rows: Mapping[str, np.ndarray], bank: Bank, usable: np.ndarray) 
     torch.set_num_threads(1)  # the last bits depend on it, and stamps are compared to the bit
     size, scale = int(rows["size_pix"][0]), float(rows["pixel_scale_arcsec"][0])
     grid = Grid(size, scale, float(rows["render_tolerance"][0]))
-    beam = psf.named(
-        str(rows["psf_model"][0]),
-        float(rows["moffat_beta"][0]),
-        bool(rows["psf_includes_pixel"][0]),
-    )
     arcs = np.zeros((len(usable), len(BANDS), size, size), np.float32)
     bright = np.flatnonzero(usable & (rows["kind"] != "host"))
-    if not bright.size:
-        return arcs
-    lit = {name: values[bright] for name, values in rows.items()}
-    whole, bulge = part_shares(lit)
-    arcs[bright] = _rendered(lit, bank, bank.templates, whole, grid, beam)
-    two = np.flatnonzero((bulge != 0).any(axis=1))
-    if two.size:
-        some = {name: values[two] for name, values in lit.items()}
-        arcs[bright[two]] += _rendered(some, bank, bank.bulges_of, bulge[two], grid, beam)
+    for some in psf_groups(rows, bright):
+        lit = {name: values[some] for name, values in rows.items()}
+        whole, bulge = part_shares(lit)
+        arcs[some] = _rendered(lit, bank, bank.templates, whole, grid)
+        two = np.flatnonzero((bulge != 0).any(axis=1))
+        if two.size:
+            both = {name: values[two] for name, values in lit.items()}
+            arcs[some[two]] += _rendered(both, bank, bank.bulges_of, bulge[two], grid)
     return arcs
 
 
-def _rendered(lit: Mapping[str, np.ndarray], bank: Bank, images_of, share, grid, beam):
+def _rendered(lit: Mapping[str, np.ndarray], bank: Bank, images_of, share, grid: Grid):
     """Light of rows whose templates are `images_of(indices)`, each a share of its source."""
     used, place = np.unique(lit["template_index"], return_inverse=True)
     hlr = bank.columns["hlr_arcsec"][lit["template_index"]]
     templates = Templates(torch.from_numpy(images_of(used)))
-    return render(
-        scenes_of(lit, place, hlr, bank.pixel_scale, share), templates, grid, beam
-    ).numpy()
+    scenes = scenes_of(lit, place, hlr, bank.pixel_scale, share)
+    return render(scenes, templates, grid, psf_of(lit)).numpy()
 
 
 def noise_generator(task_id: str) -> np.random.Generator:
@@ -244,7 +239,7 @@ def _cutouts(task: PartTask, wanted: np.ndarray) -> tuple[Columns, np.ndarray, n
         )
         for name in ("image", "invvar")
     )
-    columns = {c.name: found[c.name] for c in HOST}
+    columns = {c.name: found[c.name] for c in (*HOST, *PSF_IMAGE)}
     size = np.full(len(wanted), task.size, np.int32)
     columns |= stamp_centers(found, size) | {"size_pix": size}
     return columns, images, invvar

@@ -120,7 +120,10 @@ def plan(out: Path, cutouts: Path, bank_path: Path, cfg: Plan) -> None:
 
 def draw_plan(hosts: Hosts, bank: Bank, cfg: Plan) -> tuple[dict[str, np.ndarray], int]:
     """Columns of the plan, and the number of pairs for which no source is discoverable."""
-    host_of_pair = np.repeat(np.arange(len(hosts)), cfg.pairs_per_host)
+    luminous = np.flatnonzero(hosts.columns["host_kind"] == "luminous")
+    if not len(luminous):
+        raise DhsError("no cutout shows a luminous galaxy; lenses are put on host_kind luminous")
+    host_of_pair = np.repeat(luminous, cfg.pairs_per_host)
     chunks, unfit = [], 0
     kinds = spectral_types(bank)
     with progress("plan", len(host_of_pair), "pairs") as advance:
@@ -226,6 +229,10 @@ def _magnify(drawn, host, template, hlr, bank: Bank) -> np.ndarray:
     centred = {"lens_center_x_arcsec", "lens_center_y_arcsec"}
     columns = drawn | {name: np.zeros(len(template)) for name in centred}
     columns |= {name: np.ones(len(template)) for name in band_columns("psf_fwhm_{b}_arcsec")}
+    columns |= {
+        name: np.zeros(len(template))
+        for name in band_columns("psf_e1_{b}") + band_columns("psf_e2_{b}")
+    }
     columns |= {"kind": np.full(len(template), "lens"), "magnification": np.ones(len(template))}
     scenes = scenes_of(columns, place, hlr, bank.pixel_scale)
     templates = Templates(torch.from_numpy(bank.templates(used)))

@@ -10,7 +10,7 @@ from darkhaloscope.io.parts import parts_in
 from darkhaloscope.io.tables import columns_of, image_from, read_table
 from darkhaloscope.jobs.inject import QUARANTINE_DIR
 from darkhaloscope.jobs.progress import progress
-from darkhaloscope.schema import STAMPS
+from darkhaloscope.schema import BLOBS, STAMPS
 
 Columns = dict[str, np.ndarray]
 
@@ -23,7 +23,7 @@ def read_columns(stamps: Path) -> Columns:
         for path in paths:
             table = columns_of(read_table(path, STAMPS))
             images = _images(table)
-            del table["image"]
+            table = {name: values for name, values in table.items() if name not in BLOBS}
             if len(images):
                 scale = float(table["pixel_scale_arcsec"][0])
                 metrics = stamp_metrics(images, scale)
@@ -41,6 +41,16 @@ def images_of(stamps: Path, task_ids: set[str]) -> dict[str, np.ndarray]:
         table = columns_of(read_table(path, STAMPS, ["task_id", "image", "size_pix"]))
         for i in np.flatnonzero(np.isin(table["task_id"].astype(str), list(task_ids))):
             images[table["task_id"][i]] = image_from(table["image"][i], int(table["size_pix"][i]))
+    return images
+
+
+def psf_images_of(stamps: Path, task_ids: set[str]) -> dict[str, bytes]:
+    """PSF images of the rows named, by task_id, as they are stored."""
+    images = {}
+    for path in parts_in(stamps):
+        table = columns_of(read_table(path, STAMPS, ["task_id", "psf_image"]))
+        for i in np.flatnonzero(np.isin(table["task_id"].astype(str), list(task_ids))):
+            images[table["task_id"][i]] = table["psf_image"][i]
     return images
 
 

@@ -20,7 +20,7 @@ from darkhaloscope.io.parts import RECORD, digest_of_parts
 from darkhaloscope.io.tables import read_table
 from darkhaloscope.jobs.inject import QUARANTINE_DIR, noise_generator, render_rows
 from darkhaloscope.jobs.progress import console
-from darkhaloscope.jobs.stamps import Columns, images_of, read_columns
+from darkhaloscope.jobs.stamps import Columns, images_of, psf_images_of, read_columns
 from darkhaloscope.report import figures, page, pictures
 from darkhaloscope.schema import KINDS, QUARANTINE, band_columns
 from darkhaloscope.sim.inject import inject
@@ -117,6 +117,9 @@ def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_ro
     found = [i for i, p in enumerate(rows["pair_id"]) if f"{p}-host" in images]
     rows = {name: values[found] for name, values in rows.items()}
     hosts = np.stack([images[f"{pair}-host"] for pair in rows["pair_id"]])
+    if rows["psf_model"][0] == "image":
+        psfs = psf_images_of(stamps, set(rows["task_id"]))
+        rows["psf_image"] = np.array([psfs[task] for task in rows["task_id"]], object)
     again = inject(
         hosts,
         render_rows(rows, bank, np.ones(len(found), bool)),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from darkhaloscope.schema import band_columns
+from darkhaloscope.sim import psf
 from darkhaloscope.sim.scene import Scenes, stack
 from darkhaloscope.units import BANDS
 
@@ -33,7 +34,8 @@ def scenes_of(
 ) -> Scenes:
     """Scenes of the rows of kind lens or unlensed.
 
-    columns : schema.SCENE and the PSF columns, one value a row
+    columns : schema.SCENE and the PSF columns, one value a row; for the same bits in any batch,
+        never round and elliptical PSFs together
     template : each row's template number in the stack that will be rendered from
     template_hlr : arcsec, of that template at its own pixel_scale (arcsec)
     share : (row, band) of the source's flux to render, for a source of several parts
@@ -44,7 +46,11 @@ def scenes_of(
     lensed = columns["kind"] == "lens"
     gain = np.where(lensed, 1.0, columns["magnification"])
     flux = np.stack([columns[name] for name in band_columns("source_flux_{b}_nmgy")], axis=1)
-    fwhm = np.stack([columns[name] for name in band_columns("psf_fwhm_{b}_arcsec")], axis=1)
+    fwhm, e1, e2 = (
+        np.stack([columns[name] for name in band_columns(pattern)], axis=1)
+        for pattern in ("psf_fwhm_{b}_arcsec", "psf_e1_{b}", "psf_e2_{b}")
+    )
+    round_psf = not (e1.any() or e2.any())
     return Scenes(
         theta_E=stack(columns["theta_E_arcsec"] * lensed),
         q=stack(columns["lens_q"]),
@@ -60,4 +66,39 @@ def scenes_of(
         template=torch.as_tensor(np.asarray(template, np.int64)),
         flux=stack(flux * gain[:, None] * share),
         psf_fwhm=stack(fwhm),
+        psf_e1=None if round_psf else stack(e1),
+        psf_e2=None if round_psf else stack(e2),
+        psf_image=torch.arange(fwhm.size).view(fwhm.shape) if _from_images(columns) else None,
     )
+
+
+def psf_of(columns: Columns) -> psf.Psf:
+    """The family of the rows' PSFs, which all share psf_model, moffat_beta and psf_size_pix.
+
+    With psf_model = image each row brings its own, `psf_image`, in the order of the rows.
+    """
+    includes_pixel = bool(columns["psf_includes_pixel"][0])
+    if not _from_images(columns):
+        return psf.named(
+            str(columns["psf_model"][0]), float(columns["moffat_beta"][0]), includes_pixel
+        )
+    side = int(columns["psf_size_pix"][0])
+    every = np.frombuffer(b"".join(columns["psf_image"]), "<f4").reshape(-1, side, side)
+    return psf.Images(torch.from_numpy(every.astype(np.float32)), includes_pixel=includes_pixel)
+
+
+def psf_groups(columns: Columns, rows: np.ndarray) -> list[np.ndarray]:
+    """The rows in groups that may be rendered together without changing a bit.
+
+    rows : indices; round PSFs, elliptical ones, and PSF images of each size go apart
+    """
+    if _from_images(columns):
+        key = columns["psf_size_pix"][rows]
+    else:
+        names = band_columns("psf_e1_{b}") + band_columns("psf_e2_{b}")
+        key = np.any([columns[name][rows] != 0 for name in names], axis=0)
+    return [rows[key == value] for value in np.unique(key)]
+
+
+def _from_images(columns: Columns) -> bool:
+    return "psf_model" in columns and columns["psf_model"][0] == "image"
