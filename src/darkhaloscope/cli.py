@@ -22,9 +22,12 @@ from darkhaloscope.config import (
     BankMerge,
     BankSersic,
     BankSurvey,
+    CutoutsBricks,
     CutoutsNpz,
+    CutoutsService,
     CutoutsSynthetic,
     Inject,
+    Parent,
     Plan,
     Validate,
     explain,
@@ -48,6 +51,7 @@ _Config = Annotated[Path | None, Parameter(help="TOML file of settings; flags ov
 _Processes = Annotated[int | None, Parameter(help="worker processes; default all cores")]
 _OutBank = Annotated[Path, Parameter(name=["--out-h5"], help="bank file to write")]
 _Bank = Annotated[Path, Parameter(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
+_Parent = Annotated[Path, Parameter(name=["--parent"], help="parent table of `dhs parent`")]
 _Cutouts = Annotated[Path, Parameter(name=["--cutouts"], help="cutout store (folder)")]
 
 
@@ -146,6 +150,58 @@ def bank_merge(
     from darkhaloscope.jobs import bank_check
 
     bank_check.merge(out, list(banks), cfg)
+
+
+@app.command
+def parent(
+    *catalogues: Path,
+    out: Annotated[Path, Parameter(help="folder of the parent table")],
+    processes: _Processes = None,
+    config: _Config = None,
+    cfg: Annotated[Parent, _Flat] = Parent(),
+) -> None:
+    """Choose host galaxies from sweep and Tractor catalogues, files or folders of them."""
+    from darkhaloscope.jobs import parent as job
+    from darkhaloscope.jobs import pool
+
+    job.parent(out, list(catalogues), cfg, pool.count(processes))
+
+
+@cutouts_app.command(name="bricks")
+def cutouts_bricks(
+    *,
+    parent: _Parent,
+    root: Annotated[str, Parameter(help="coadd tree: folder, http(s):// or s3:// address")],
+    out: Path,
+    processes: _Processes = None,
+    config: _Config = None,
+    cfg: Annotated[CutoutsBricks, _Flat] = CutoutsBricks(),
+) -> None:
+    """Cut the parent table's hosts out of the survey's coadds. Can be killed and started again."""
+    from darkhaloscope.jobs import pool
+    from darkhaloscope.jobs import survey_cutouts as job
+
+    job.cutouts_bricks(out, parent, root, cfg, pool.count(processes))
+
+
+@cutouts_app.command(name="service")
+def cutouts_service(
+    *,
+    parent: _Parent,
+    out: Path,
+    url: Annotated[
+        str, Parameter(help="address of the viewer")
+    ] = "https://www.legacysurvey.org/viewer",
+    cache: Annotated[
+        Path | None, Parameter(help="folder of answers; default: the store's, with .answers")
+    ] = None,
+    config: _Config = None,
+    cfg: Annotated[CutoutsService, _Flat] = CutoutsService(),
+) -> None:
+    """Ask the viewer's cutout service, politely, for cutouts and PSFs of the parent's hosts."""
+    from darkhaloscope.jobs import survey_cutouts as job
+
+    job.cutouts_service(out, parent, url, cache or out.with_name(f"{out.name}.answers"), cfg)
 
 
 @cutouts_app.command(name="synthetic")

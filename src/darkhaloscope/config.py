@@ -9,7 +9,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -55,6 +55,37 @@ class Splits(Stage):
             raise ValueError(
                 f"split_fractions must be >= 0 and sum to 1, got {self.split_fractions}"
             )
+        return self
+
+
+class Parent(Splits):
+    """`dhs parent`: which galaxies of the catalogue become hosts."""
+
+    selection: Annotated[
+        tuple[Literal["desi_lrg", "plan", "massive"], ...],
+        _setting("a galaxy is taken if any of these holds; see docs/parents.md"),
+    ] = ("massive",)
+    telescope: Annotated[
+        Literal["decam", "90prime-mosaic"], _setting("objects of the other one are flagged")
+    ] = "decam"
+    split_nside: Annotated[
+        int, _setting("HEALPix nside of the splits: 32 is 1.8 deg, each doubling halves it", ge=1)
+    ] = 32
+    guard_arcsec: Annotated[
+        float, _setting("hosts so near another split's sky are flagged; over half a stamp", ge=0)
+    ] = 30.0
+    split_tolerance: Annotated[
+        float, _setting("largest difference of a split's share of hosts from its fraction", gt=0)
+    ] = 0.05
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> Self:
+        if self.split_nside & (self.split_nside - 1) or self.split_nside > 8192:
+            raise ValueError(
+                f"split_nside must be a power of two up to 8192, got {self.split_nside}"
+            )
+        if not self.selection:
+            raise ValueError("selection must name at least one of desi_lrg, plan, massive")
         return self
 
 
@@ -227,6 +258,59 @@ class CutoutsNpz(Stage):
         return self
 
 
+class CutoutsSurvey(Stage):
+    """What fetching the survey's own pixels always takes."""
+
+    size_pix: Annotated[int, _setting("side of a cutout, pix", ge=32, le=510)] = 64
+    timeout_s: Annotated[float, _setting("longest wait for an answer, s", gt=0)] = 30.0
+    tries: Annotated[int, _setting("how often a question is asked", ge=1, le=20)] = 5
+    backoff_s: Annotated[
+        float, _setting("wait before the second try, s; doubles with every further one", ge=0)
+    ] = 1.0
+
+    NOT_OF_THE_RESULT: ClassVar = {"timeout_s", "tries", "backoff_s", "requests_per_s"}
+
+    def identity(self) -> str:
+        """The settings that the cutouts depend on, as JSON."""
+        kept = self.model_dump(mode="json", exclude=self.NOT_OF_THE_RESULT)
+        return json.dumps(kept, sort_keys=True)
+
+
+class CutoutsBricks(CutoutsSurvey):
+    """`dhs cutouts bricks`: sections of the survey's coadds, brick by brick."""
+
+    telescope: Annotated[
+        Literal["decam", "90prime-mosaic"],
+        _setting("bricks of the other telescope are refused: filters and depth differ"),
+    ] = "decam"
+    hosts_per_part: Annotated[int, _setting("hosts in one output file, about", ge=1)] = 1000
+
+
+class CutoutsService(CutoutsSurvey):
+    """`dhs cutouts service`: cutouts and coadd PSFs of the Legacy Surveys viewer."""
+
+    layer: Annotated[
+        str,
+        _setting(
+            "imaging layer: ls-dr10-south is DECam everywhere, ls-dr10 only south of Dec 32.375",
+            pattern=r"^ls-dr\d+(-south|-north)?$",
+        ),
+    ] = "ls-dr10-south"
+    requests_per_s: Annotated[
+        float, _setting("most questions a second, three a host: be polite", gt=0, le=100)
+    ] = 3.0
+    psf_size_pix: Annotated[
+        int, _setting("side of the PSF images kept, pix, odd", ge=11, le=63)
+    ] = 31
+    hosts_per_part: Annotated[int, _setting("hosts in one output file", ge=1)] = 100
+
+    @model_validator(mode="after")
+    def _odd_psf(self) -> Self:
+        if self.psf_size_pix % 2 == 0:
+            raise ValueError(f"psf_size_pix must be odd, to have a middle; got {self.psf_size_pix}")
+        return self
+
+
 class Plan(Stage):
     """`dhs plan`: which source goes behind which galaxy, every random number frozen."""
 
@@ -317,6 +401,7 @@ class Validate(Stage):
 
 
 SECTIONS: dict[str, type[Stage]] = {
+    "parent": Parent,
     "bank.cosmos": BankCosmos,
     "bank.hybrid": BankHybrid,
     "bank.merge": BankMerge,
@@ -324,6 +409,8 @@ SECTIONS: dict[str, type[Stage]] = {
     "bank.survey": BankSurvey,
     "cutouts.synthetic": CutoutsSynthetic,
     "cutouts.npz": CutoutsNpz,
+    "cutouts.bricks": CutoutsBricks,
+    "cutouts.service": CutoutsService,
     "plan": Plan,
     "inject": Inject,
     "validate": Validate,

@@ -20,13 +20,26 @@ class Flag(IntFlag):
     NO_ANSWER = 1 << 11  # a file or service did not answer, whatever the patience: try again
     DAMAGED = 1 << 12  # a file or answer is not what it should be: cut short, other size or scale
     OTHER_TELESCOPE = 1 << 13  # seen by another telescope than the one asked for
+    POINT_SOURCE = 1 << 14  # the catalogue fits a point source, or a doubled star
+    BRIGHT_STAR = 1 << 15  # a star, or light that only a bright star beside it explains
     ASSUMED_PSF = 1 << 16  # PSF taken from the survey's median, not measured here
     ASSUMED_INVVAR = 1 << 17  # noise measured from the pixels, not given with them
     ASSUMED_NEXP = 1 << 18  # number of exposures taken from the survey's median
+    BAD_PHOTOMETRY = 1 << 19  # a flux is not positive, or blended or masked away, or impossible
+    SURVEY_MASK = 1 << 20  # the catalogue's maskbits spoil the object
+    GUARD_BAND = 1 << 21  # so near another split's sky that stamps could share pixels
+    ASSUMED_MASK = 1 << 22  # no mask was given: taken as clean
+    ASSUMED_EBV = 1 << 23  # Milky Way E(B-V) taken from the survey's median
 
 
-ADVISORY = Flag.ASSUMED_PSF | Flag.ASSUMED_INVVAR | Flag.ASSUMED_NEXP
+ADVISORY = Flag(sum(flag for flag in Flag if (flag.name or "").startswith("ASSUMED_")))
 FATAL = Flag(sum(flag for flag in Flag)) & ~ADVISORY
+NOTHING_SEEN = (
+    Flag.OUT_OF_BRICK | Flag.NOT_COVERED | Flag.NO_ANSWER | Flag.DAMAGED | Flag.OTHER_TELESCOPE
+)
+"""There are no pixels to judge."""
+PASSING = Flag.NO_ANSWER | Flag.DAMAGED
+"""Causes that another try may cure."""
 
 
 def names(bits: int) -> str:

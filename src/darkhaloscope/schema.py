@@ -67,6 +67,35 @@ HOST = (
     Column("host_flags", _i8, "bits", "causes for this cutout, see flags.py"),
 )
 
+_bool = pa.bool_()
+PARENT = (
+    Column("host_id", _str, "", "RELEASE-BRICKID-OBJID of the survey, or J-name by position"),
+    Column("ra_deg", _f8, "deg", "right ascension, ICRS"),
+    Column("dec_deg", _f8, "deg", "declination, ICRS"),
+    Column("brick", _str, "", "Legacy Surveys brick in which the object lies"),
+    Column("telescope", _str, "", "decam or 90prime-mosaic"),
+    Column("release", _i4, "", "of the catalogue, such as 10000; -1 if not known"),
+    Column("healpix", _i8, "", "sky pixel, nested, of the nside in the run record"),
+    Column("split", _str, "", "train, val or test, by sky pixel"),
+    Column("type", _str, "", "the catalogue's model: PSF, REX, EXP, DEV, COMP or SER"),
+    Column("ebv_mag", _f8, "mag", "Milky Way E(B-V), SFD98; NaN if not known"),
+    *_per_band("psf_fwhm_{b}_arcsec", _f8, "arcsec", "FWHM of the PSF; NaN if not known"),
+    *_per_band("psf_depth_{b}_mag", _f8, "mag", "5 sigma point source, AB; NaN if not known"),
+    *_per_band("nexp_{b}", _i4, "", "exposures; 0 if not known"),
+    *_per_band("host_mag_{b}", _f8, "mag", "AB as seen, not dereddened; NaN if flux <= 0"),
+    Column("host_mag_w1", _f8, "mag", "AB, WISE W1 as seen; NaN if not known"),
+    Column("host_r_e_arcsec", _f8, "arcsec", "half-light radius; NaN if not known"),
+    Column("sersic_n", _f8, "", "Sersic index; NaN if not known"),
+    Column("host_q", _f8, "", "minor/major axis; NaN if not known"),
+    Column("host_phi_rad", _f8, "rad", "position angle from +x (west); NaN if not known"),
+    Column("maskbits", _i4, "bits", "the catalogue's; 0 if not known"),
+    Column("is_desi_lrg", _bool, "", "DESI luminous red galaxy, see survey/selections.py"),
+    Column("is_plan", _bool, "", "the plan's own selection"),
+    Column("is_massive", _bool, "", "massive early type, SLACS-like hosts among them"),
+    Column("host_flags", _i8, "bits", "causes that keep it from being a host, see flags.py"),
+)
+PARENT_QUARANTINE = (*PARENT, Column("cause", _str, "", "the flags in words"))
+
 PIXELS = (
     Column("size_pix", _i4, "pix", "side of the square images"),
     Column("image", _bin, "nmgy", "float32 little-endian (band, y, x)"),
@@ -138,9 +167,15 @@ BLOBS = {c.name for c in (*PIXELS, *PSF_IMAGE) if c.dtype == _bin}
 """Columns of pixels, which tables of many rows are read without."""
 
 QUARANTINE = tuple(column for column in STAMPS if column.name not in BLOBS)
-CUTOUT_QUARANTINE = (*HOST, Column("cause", _str, "", "the flags in words"))
+CUTOUT_QUARANTINE = (
+    *HOST,
+    Column("cause", _str, "", "the flags in words"),
+    Column("detail", _str, "", "what was met: a file, an answer, an exception"),
+)
 
 TABLES = {
+    "parent": PARENT,
+    "parent, quarantine": PARENT_QUARANTINE,
     "cutouts": CUTOUTS,
     "cutouts, quarantine": CUTOUT_QUARANTINE,
     "plan": PLAN,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from darkhaloscope import __version__
-from darkhaloscope.flags import FATAL, Flag, names
+from darkhaloscope.flags import FATAL, NOTHING_SEEN, PASSING, Flag, names
 from darkhaloscope.io.parts import PartStore, parts_in
 from darkhaloscope.io.tables import image_bytes, read_table, write_table
 from darkhaloscope.jobs.progress import console
@@ -50,12 +50,13 @@ def cutout_row(
     psf_fwhm (arcsec), psf_e1, psf_e2, psf_depth (AB mag), nexp : one value a band
     psf_image : (band, y, x) of unit flux, if known
     host : centre x, y (arcsec from the stamp's centre), r_e (arcsec), q, phi (rad), mags g r z
-    words : the remaining columns of schema.HOST by name
+    words : the remaining columns of schema.HOST by name, and perhaps `detail` of what is wrong
     """
     x, y, r_e, q, phi, mags = host
     size = image.shape[-1]
     mask = np.zeros((size, size), "<i4") if maskbits is None else maskbits.astype("<i4")
-    flags |= cutout_flags(image, invvar, mask, psf_fwhm, nexp, (x, y), PIXEL_SCALE_ARCSEC)
+    if not flags & NOTHING_SEEN:
+        flags |= cutout_flags(image, invvar, mask, psf_fwhm, nexp, (x, y), PIXEL_SCALE_ARCSEC)
     per_band = {
         "psf_fwhm_{b}_arcsec": psf_fwhm,
         "psf_e1_{b}": psf_e1,
@@ -93,7 +94,11 @@ def write_part(store: PartStore, part: int, rows: Sequence[dict]) -> None:
 
     The good rows are written last: their file is the commit.
     """
-    bad = [row | {"cause": names(row["host_flags"] & FATAL)} for row in rows if is_fatal(row)]
+    bad = [
+        {"detail": ""} | row | {"cause": names(row["host_flags"] & FATAL)}
+        for row in rows
+        if is_fatal(row)
+    ]
     path = store.folder / QUARANTINE_DIR / store.path(part).name
     if bad:
         write_table(path, bad, CUTOUT_QUARANTINE, store.metadata())
@@ -101,6 +106,27 @@ def write_part(store: PartStore, part: int, rows: Sequence[dict]) -> None:
         path.unlink(missing_ok=True)
     good = [row for row in rows if not is_fatal(row)]
     write_table(store.path(part), good, CUTOUTS, store.metadata())
+
+
+def earlier(store: PartStore, part: int) -> dict[str, dict]:
+    """Rows of a part made before, by host_id, but for those that another try may cure."""
+    path = store.folder / QUARANTINE_DIR / store.path(part).name
+    rows = read_table(store.path(part), CUTOUTS).to_pylist()
+    if path.exists():
+        bad = read_table(path, CUTOUT_QUARANTINE).to_pylist()
+        rows += [row for row in bad if not row["host_flags"] & PASSING]
+    return {row["host_id"]: row for row in rows}
+
+
+def is_settled(store: PartStore, part: int) -> bool:
+    """Whether a part is done, and holds no row that another try may cure."""
+    if not store.is_done(part):
+        return False
+    path = store.folder / QUARANTINE_DIR / store.path(part).name
+    if not path.exists():
+        return True
+    flags = read_table(path, CUTOUT_QUARANTINE, ["host_flags"])["host_flags"].to_pylist()
+    return not any(bits & PASSING for bits in flags)
 
 
 def quarantined(folder: Path) -> Counter:

@@ -78,18 +78,21 @@ def cutout_flags(image, invvar, maskbits, psf_fwhm, nexp, center, pixel_scale) -
 
     image, invvar : (band, y, x); maskbits : (y, x); psf_fwhm, nexp : (band,)
     center : (x, y) of the host from the stamp's centre, arcsec
+    A band that is missing has no other faults.
     """
     n = image.shape[-1]
     y, x = (np.indices((n, n)) - stamp_center(n)) * pixel_scale
     core = maskbits[np.hypot(x - center[0], y - center[1]) < CORE_ARCSEC]
+    there = np.ptp(np.nan_to_num(image), axis=(-2, -1)) > 0
+    psf_fwhm, nexp = np.asarray(psf_fwhm)[there], np.asarray(nexp)[there]
     causes = {
-        Flag.NO_PSF: not (np.isfinite(psf_fwhm).all() and (np.asarray(psf_fwhm) > 0).all()),
-        Flag.MISSING_BAND: bool((np.ptp(np.nan_to_num(image), axis=(-2, -1)) == 0).any()),
+        Flag.NO_PSF: not (np.isfinite(psf_fwhm) & (psf_fwhm > 0)).all(),
+        Flag.MISSING_BAND: not there.all(),
         Flag.NAN_PIXELS: not np.isfinite(image).all(),
-        Flag.BAD_INVVAR: _bad_invvar(invvar),
+        Flag.BAD_INVVAR: _bad_invvar(invvar[there]),
         Flag.MASKED_CORE: bool((core & _MASKED_BITS).any()),
         Flag.SATURATED: bool((core & _SATURATED_BITS).any()),
-        Flag.NO_NOISE_MODEL: not (np.asarray(nexp) > 0).all(),
+        Flag.NO_NOISE_MODEL: not (nexp > 0).all(),
     }
     return Flag(sum(flag for flag, present in causes.items() if present))
 

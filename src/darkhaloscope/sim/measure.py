@@ -1,8 +1,9 @@
-"""What a cutout tells of its host: place, brightness, shape; moments within a small aperture."""
+"""What pixels tell: of a host its place, brightness and shape, of a PSF its width and shape."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import least_squares
 
 from darkhaloscope.units import mag_from_flux, stamp_center
 
@@ -81,3 +82,33 @@ def _half_light(red, radius) -> float:
     if not growth[-1] > 0:
         return float("nan")
     return float(radius[inside][order][np.searchsorted(growth, growth[-1] / 2)])
+
+
+def measure_psf(image: np.ndarray, pixel_scale: float) -> tuple[float, float, float]:
+    """FWHM (arcsec), e1 and e2 of the elliptical Moffat, of any wing slope, nearest to a PSF image.
+
+    image : (y, x), about its middle; e as in scene.Scenes, (1 - q) / (1 + q)
+    """
+    n_y, n_x = image.shape
+    y, x = np.indices(image.shape, float)
+    x, y = (x - stamp_center(n_x)) * pixel_scale, (y - stamp_center(n_y)) * pixel_scale
+    peak = float(image.max())
+    width = 2 * np.sqrt((image > peak / 2).sum() / np.pi) * pixel_scale
+
+    def misfit(p):
+        model = _moffat(x, y, *p)
+        return (image - model * (model * image).sum() / (model**2).sum()).ravel() / peak
+
+    lowest = (0.1 * width, -0.9, -0.9, 1.1, -2.0, -2.0)
+    highest = (5 * width, 0.9, 0.9, 100.0, 2.0, 2.0)
+    fit = least_squares(misfit, (width, 0.0, 0.0, 3.0, 0.0, 0.0), bounds=(lowest, highest))
+    fwhm, e1, e2 = fit.x[:3]
+    return float(fwhm), float(e1), float(e2)
+
+
+def _moffat(x, y, fwhm, e1, e2, beta, x0, y0) -> np.ndarray:
+    """Moffat of unit peak, sheared at constant area."""
+    x, y = x - x0, y - y0
+    e = min(e1 * e1 + e2 * e2, 0.99)
+    squared = (1 + e) * (x * x + y * y) - 2 * e1 * (x * x - y * y) - 4 * e2 * x * y
+    return (1 + 4 * (2 ** (1 / beta) - 1) * squared / (1 - e) / fwhm**2) ** -beta

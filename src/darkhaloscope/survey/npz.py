@@ -9,7 +9,7 @@ import numpy as np
 from darkhaloscope.errors import DhsError
 from darkhaloscope.units import BANDS, PIXEL_SCALE_ARCSEC
 
-_NORTHERN_LIMIT_DEG = 32.375
+NORTHERN_LIMIT_DEG = 32.375
 """North of it the ls-dr10 layer shows BASS and MzLS, other telescopes and filters."""
 
 
@@ -67,9 +67,9 @@ def read_cutout(path: Path) -> NpzCutout:
             f"{path}: meta_ra, meta_dec are {ra:g}, {dec:g}; they must be degrees, ICRS, "
             "0 to 360 and -90 to 90"
         )
-    if dec >= _NORTHERN_LIMIT_DEG:
+    if dec >= NORTHERN_LIMIT_DEG:
         raise DhsError(
-            f"{path}: Dec {dec:.3f} lies north of {_NORTHERN_LIMIT_DEG}, where the layer shows "
+            f"{path}: Dec {dec:.3f} lies north of {NORTHERN_LIMIT_DEG}, where the layer shows "
             "another telescope's images; only DECam cutouts may be mixed"
         )
     return NpzCutout(

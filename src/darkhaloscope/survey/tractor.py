@@ -1,0 +1,276 @@
+"""Catalogues of the Legacy Surveys, sweeps and Tractor files, read in blocks of rows.
+
+Columns come out under the sweeps' names in lower case, in native byte order. Parquet and CSV tables
+with the same names, in any case, are read too. Source: DR8 to DR10 catalogues pages.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
+
+from darkhaloscope.errors import DhsError
+from darkhaloscope.flags import Flag
+from darkhaloscope.survey.npz import NORTHERN_LIMIT_DEG
+from darkhaloscope.units import BANDS, ZERO_POINT_MAG, mag_from_flux
+
+Columns = dict[str, np.ndarray]
+
+REQUIRED = ("ra", "dec", "type", *(f"flux_{band}" for band in BANDS))
+_OPTIONAL = (
+    "release", "brickid", "objid", "brickname", "brick_primary", "maskbits", "photsys", "ebv",
+    "flux_w1", "flux_ivar_w1", "mw_transmission_w1", "fiberflux_z", "fibertotflux_z",
+    "sersic", "shape_r", "shape_e1", "shape_e2", "fracdev",
+    "shapedev_r", "shapedev_e1", "shapedev_e2", "shapeexp_r", "shapeexp_e1", "shapeexp_e2",
+    "gaia_phot_g_mean_mag", "pmra", "pmra_ivar", "pmdec", "pmdec_ivar",
+    *(f"{name}_{band}" for band in BANDS for name in (
+        "flux_ivar", "mw_transmission", "nobs", "psfsize", "psfdepth", "allmask", "anymask",
+        "fracflux", "fracmasked", "fracin",
+    )),
+)  # fmt: skip
+_SUFFIXES = (".fits", ".fits.gz", ".parquet", ".csv")
+_ROWS_AT_ONCE = 100_000
+
+_BRIGHT = 1 << 1 | 1 << 11  # BRIGHT, MEDIUM
+_SPOILED = 0b111 << 2 | 0b111 << 5 | 1 << 10  # SATUR_grz, ALLMASK_grz, BAILOUT
+_SECONDARY = 1 << 0  # NPRIMARY: the neighbouring brick has it too
+
+SATURATED_Z_MAG = 15.5
+"""Nothing that becomes a lens in this survey is brighter; stars of this z saturate DECam."""
+REDDEST_R_MINUS_Z, REDDEST_Z_MINUS_W1 = 3.0, 3.2
+"""AB: no galaxy at z < 1.2 is redder (old ellipticals reach 2.0 and 2.3); halos of stars are."""
+MOST_FRACFLUX, MOST_FRACMASKED, LEAST_FRACIN = 5.0, 0.4, 0.3
+"""Source: quality cuts of the DESI bright galaxy survey, Hahn et al. (2023)."""
+
+
+def find_catalogues(sources: list[Path]) -> list[Path]:
+    """The catalogue files of files and folders, in order. Raises DhsError if there is none."""
+    found: set[Path] = set()
+    for source in sources:
+        if source.is_dir():
+            found |= {p for p in source.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file()}
+        elif source.exists():
+            found.add(source)
+        else:
+            raise DhsError(f"{source} does not exist; give sweep or Tractor files, or folders")
+    if not found:
+        listed = ", ".join(map(str, sources))
+        raise DhsError(f"{listed}: no catalogue file ({', '.join(_SUFFIXES)}) found")
+    return sorted(found)
+
+
+def blocks(path: Path) -> Iterator[Columns]:
+    """The catalogue's known columns, some rows at a time.
+
+    Raises DhsError for a file that is no table, is cut short, or lacks a column of REQUIRED
+    """
+    try:
+        if path.name.endswith(".parquet"):
+            yield from _arrow_blocks(path, pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE))
+        elif path.name.endswith(".csv"):
+            yield from _arrow_blocks(path, pc.open_csv(path))
+        else:
+            yield from _fits_blocks(path)
+    except (OSError, EOFError, AstropyWarning, pa.ArrowException) as error:
+        raise DhsError(f"{path}: missing, damaged or cut short: {error}; fetch it again") from error
+
+
+def _fits_blocks(path: Path) -> Iterator[Columns]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AstropyUserWarning)  # such as: file may be truncated
+        with fits.open(path, memmap=not path.name.endswith(".gz")) as hdus:
+            table = next((h for h in hdus if isinstance(h, fits.BinTableHDU)), None)
+            if table is None:
+                raise DhsError(f"{path} is FITS but holds no table; give a sweep or Tractor file")
+            known = _known(path, table.columns.names)
+            data = table.data
+            for start in range(0, len(data), _ROWS_AT_ONCE):
+                some = data[start : start + _ROWS_AT_ONCE]
+                yield {name: _native(np.asarray(some[theirs])) for name, theirs in known.items()}
+            if not len(data):
+                return
+
+
+def _arrow_blocks(path: Path, batches) -> Iterator[Columns]:
+    for batch in batches:
+        known = _known(path, batch.schema.names)
+        yield {
+            name: _native(batch.column(batch.schema.names.index(theirs)).to_numpy(False))
+            for name, theirs in known.items()
+        }
+
+
+def _known(path: Path, names: list[str]) -> dict[str, str]:
+    """Our name to theirs, of the columns that are there."""
+    theirs = {name.lower(): name for name in names}
+    if missing := [name for name in REQUIRED if name not in theirs]:
+        raise DhsError(
+            f"{path} lacks the columns {', '.join(missing)}; needed are {', '.join(REQUIRED)} "
+            "as in the Legacy Surveys' sweeps"
+        )
+    return {name: theirs[name] for name in (*REQUIRED, *_OPTIONAL) if name in theirs}
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind in "SUO":
+        return np.char.strip(values.astype(str)).astype(object)
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+def is_candidate(columns: Columns) -> np.ndarray:
+    """Objects that count once: primary in their brick, and not a doubled Gaia star."""
+    one = np.ones(len(columns["ra"]), bool)
+    if "brick_primary" in columns:
+        one &= columns["brick_primary"].astype(bool)
+    if "maskbits" in columns:
+        one &= (columns["maskbits"].astype(int) & _SECONDARY) == 0
+    return one & (columns["type"] != "DUP")
+
+
+def depth_mag(psfdepth: np.ndarray) -> np.ndarray:
+    """5 sigma point-source depth, AB, from inverse variance (1/nmgy**2); NaN where it is not > 0.
+
+    -2.5 (log10(5 / sqrt(psfdepth)) - 9)
+    """
+    good = np.where(psfdepth > 0, psfdepth, np.nan).astype(float)
+    return ZERO_POINT_MAG - 2.5 * np.log10(5 / np.sqrt(good))
+
+
+def check_units(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Raise DhsError if psfdepth holds magnitudes, as brick tables do, or positions are no degrees.
+
+    In g and r, 1/nmgy**2 below 30 would be shallower than 22.7 mag, which no brick is.
+    """
+    for band in ("g", "r"):
+        depth = columns.get(f"psfdepth_{band}", np.zeros(0))
+        depth = depth[depth > 0]
+        if depth.size and depth.max() < 30:
+            raise DhsError(
+                f"{path}: psfdepth_{band} reaches {depth.max():.4g} only, which are magnitudes; "
+                "sweeps and Tractor files hold 1/nmgy^2 (hundreds to thousands): brick tables "
+                "cannot be parents"
+            )
+    ra, dec = columns["ra"], columns["dec"]
+    if ra.size and not (np.nanmin(ra) >= 0 and np.nanmax(ra) <= 360 and np.abs(dec).max() <= 90):
+        raise DhsError(f"{path}: ra or dec are not degrees, 0 to 360 and -90 to 90")
+
+
+def telescope_of_rows(columns: Columns) -> np.ndarray:
+    """decam or 90prime-mosaic: by PHOTSYS, else by RELEASE, else by place.
+
+    Releases 8001 and 9011 are of the north, as is DR6; from DR10 on catalogues are of the south.
+    Without either, BASS and MzLS see what is north of Dec 32.375 and of the Galaxy.
+    """
+    if "photsys" in columns and np.isin(columns["photsys"], ["N", "S"]).all():
+        north = columns["photsys"] == "N"
+    elif "release" in columns:
+        release = columns["release"].astype(int)
+        north = ((release < 10000) & (release % 10 == 1)) | (release // 1000 == 6)
+    else:
+        place = SkyCoord(columns["ra"] * u.deg, columns["dec"] * u.deg)
+        north = (columns["dec"] > NORTHERN_LIMIT_DEG) & (place.galactic.b.deg > 0)
+    return np.where(north, "90prime-mosaic", "decam").astype(object)
+
+
+def host_ids(columns: Columns) -> np.ndarray:
+    """RELEASE-BRICKID-OBJID, or JHHMMSS.sss+DDMMSS.ss by position where a table lacks them."""
+    if all(name in columns for name in ("release", "brickid", "objid")):
+        numbers = zip(columns["release"], columns["brickid"], columns["objid"], strict=True)
+        return np.array([f"{r}-{b}-{o}" for r, b, o in numbers], object)
+    place = SkyCoord(columns["ra"] * u.deg, columns["dec"] * u.deg)
+    ra = place.ra.to_string(u.hourangle, sep="", precision=3, pad=True)
+    dec = place.dec.to_string(sep="", precision=2, alwayssign=True, pad=True)
+    return np.array([f"J{east}{north}" for east, north in zip(ra, dec, strict=True)], object)
+
+
+def shapes(columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Half-light radius (arcsec), Sersic index, q and angle (rad from +x); NaN if not known.
+
+    |e| = (1 - q) / (1 + q), and the position angle arctan2(e2, e1) / 2 runs from north to east.
+    On stamps +x is west and +y north, so that from +x the angle is a quarter turn more.
+    """
+    n = len(columns["ra"])
+    if "shape_r" in columns:
+        radius, e1, e2 = (columns[f"shape_{name}"].astype(float) for name in ("r", "e1", "e2"))
+        index = columns.get("sersic", np.full(n, np.nan)).astype(float)
+    elif "shapedev_r" in columns and "shapeexp_r" in columns:
+        dev = np.isin(columns["type"], ["DEV"])
+        if "fracdev" in columns:
+            dev |= (columns["type"] == "COMP") & (columns["fracdev"] > 0.5)
+        radius, e1, e2 = (
+            np.where(dev, columns[f"shapedev_{name}"], columns[f"shapeexp_{name}"]).astype(float)
+            for name in ("r", "e1", "e2")
+        )
+        index = np.where(dev, 4.0, 1.0)
+    else:
+        nothing = np.full(n, np.nan)
+        return nothing, nothing, nothing, nothing
+    size = np.hypot(e1, e2)
+    known = (radius > 0) & (size < 1)
+    phi = np.mod(0.5 * np.arctan2(e2, e1) + np.pi / 2, np.pi)
+    q = (1 - size) / (1 + size)
+    radius, index, q, phi = (np.where(known, v, np.nan) for v in (radius, index, q, phi))
+    return radius, index, q, phi
+
+
+def flags_of(columns: Columns) -> np.ndarray:
+    """Causes by which an object is no host, from the catalogue alone."""
+    causes = {
+        Flag.POINT_SOURCE: columns["type"] == "PSF",
+        Flag.BRIGHT_STAR: _starlight(columns),
+        Flag.BAD_PHOTOMETRY: _badly_measured(columns),
+        Flag.SURVEY_MASK: _masked(columns),
+    }
+    bits = np.zeros(len(columns["ra"]), np.int64)
+    for flag, present in causes.items():
+        bits |= np.where(present, int(flag), 0)
+    return bits
+
+
+def _starlight(columns: Columns) -> np.ndarray:
+    z = mag_from_flux(columns["flux_z"])
+    star = z < SATURATED_Z_MAG
+    if "flux_w1" in columns:
+        star |= z - mag_from_flux(columns["flux_w1"]) > REDDEST_Z_MINUS_W1
+    if "maskbits" in columns:
+        star |= (columns["maskbits"].astype(int) & _BRIGHT) != 0
+    if all(name in columns for name in ("pmra", "pmra_ivar", "pmdec", "pmdec_ivar")):
+        moved = sum(columns[f"pm{x}"] ** 2 * columns[f"pm{x}_ivar"] for x in ("ra", "dec"))
+        star |= np.asarray(moved) > 25
+    return star
+
+
+def _badly_measured(columns: Columns) -> np.ndarray:
+    bad = np.zeros(len(columns["ra"]), bool)
+    limits = (
+        ("fracflux", lambda v: v >= MOST_FRACFLUX),
+        ("fracmasked", lambda v: v >= MOST_FRACMASKED),
+        ("fracin", lambda v: v <= LEAST_FRACIN),
+        ("flux_ivar", lambda v: ~(v > 0)),
+    )
+    for band in BANDS:
+        flux = columns[f"flux_{band}"]
+        bad |= ~(np.isfinite(flux) & (flux > 0))
+        for name, outside in limits:
+            if f"{name}_{band}" in columns:
+                bad |= outside(columns[f"{name}_{band}"])
+    colour = mag_from_flux(columns["flux_r"]) - mag_from_flux(columns["flux_z"])
+    return bad | (colour > REDDEST_R_MINUS_Z)
+
+
+def _masked(columns: Columns) -> np.ndarray:
+    masked = np.zeros(len(columns["ra"]), bool)
+    if "maskbits" in columns:
+        masked |= (columns["maskbits"].astype(int) & _SPOILED) != 0
+    for band in BANDS:
+        if f"allmask_{band}" in columns:
+            masked |= columns[f"allmask_{band}"] != 0
+    return masked
