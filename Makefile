@@ -63,7 +63,7 @@ $(VENV)/.dev: $(VENV)/.core
 # Resolve once, by hand, when dependencies change; torch stays pinned so that no newer build comes in.
 lock: $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --upgrade torch==2.13.0 --editable '.[dev]'
-	$(VENV)/bin/python -m pip freeze --exclude-editable --exclude pip > requirements.lock
+	$(VENV)/bin/python -m pip freeze --exclude-editable --exclude pip | sed "s/+cpu$$//" > requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

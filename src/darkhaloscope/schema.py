@@ -43,7 +43,7 @@ HOST_KINDS = (
 """A luminous galaxy that may become a lens, or what is taken for a lens and is none."""
 
 HOST = (
-    Column("host_id", _str, "", "name of the host galaxy; unique in a cutout store"),
+    Column("host_id", _str, "", "name of the host galaxy; unique in a table"),
     Column("host_kind", _str, "", f"what stands at the centre: {', '.join(HOST_KINDS)}"),
     Column("ra_deg", _f8, "deg", "right ascension of the host, ICRS"),
     Column("dec_deg", _f8, "deg", "declination of the host, ICRS"),
@@ -52,11 +52,11 @@ HOST = (
     Column("split", _str, "", "train, val or test; by sky pixel, so a host is in one only"),
     Column("pixel_scale_arcsec", _f8, "arcsec", "side of a pixel"),
     Column("ebv_mag", _f8, "mag", "Milky Way E(B-V), SFD98 scale, applied to added light"),
-    *_per_band("psf_fwhm_{b}_arcsec", _f8, "arcsec", "FWHM of the effective PSF"),
+    *_per_band("psf_fwhm_{b}_arcsec", _f8, "arcsec", "FWHM of the effective PSF; NaN if not known"),
     *_per_band("psf_e1_{b}", _f8, "", "PSF ellipticity (1-q)/(1+q) along the axes, + along x"),
     *_per_band("psf_e2_{b}", _f8, "", "PSF ellipticity along the diagonals, + along x = y"),
     *_per_band("psf_depth_{b}_mag", _f8, "mag", "5 sigma point source, AB; NaN if not known"),
-    *_per_band("nexp_{b}", _i4, "", "exposures in the coadd; sets the gain"),
+    *_per_band("nexp_{b}", _i4, "", "exposures in the coadd, which set the gain; 0 if not known"),
     *_per_band("sky_sigma_{b}_nmgy", _f8, "nmgy", "sky noise of one pixel, from the pixels (MAD)"),
     *_per_band("host_mag_{b}", _f8, "mag", "AB magnitude of the host as seen, NaN if not known"),
     Column("host_center_x_arcsec", _f8, "arcsec", "host centre from the stamp centre, +x = column"),
@@ -68,31 +68,32 @@ HOST = (
 )
 
 _bool = pa.bool_()
+_host = {c.name: c for c in HOST}
+_ONE = ("psf_fwhm_{b}_arcsec", "psf_depth_{b}_mag", "nexp_{b}", "host_mag_{b}")
+
 PARENT = (
-    Column("host_id", _str, "", "RELEASE-BRICKID-OBJID of the survey, or J-name by position"),
-    Column("ra_deg", _f8, "deg", "right ascension, ICRS"),
-    Column("dec_deg", _f8, "deg", "declination, ICRS"),
-    Column("brick", _str, "", "Legacy Surveys brick in which the object lies"),
-    Column("telescope", _str, "", "decam or 90prime-mosaic"),
+    *(_host[name] for name in ("host_id", "ra_deg", "dec_deg", "brick", "telescope")),
     Column("release", _i4, "", "of the catalogue, such as 10000; -1 if not known"),
     Column("healpix", _i8, "", "sky pixel, nested, of the nside in the run record"),
-    Column("split", _str, "", "train, val or test, by sky pixel"),
+    _host["split"],
     Column("type", _str, "", "the catalogue's model: PSF, REX, EXP, DEV, COMP or SER"),
-    Column("ebv_mag", _f8, "mag", "Milky Way E(B-V), SFD98; NaN if not known"),
-    *_per_band("psf_fwhm_{b}_arcsec", _f8, "arcsec", "FWHM of the PSF; NaN if not known"),
-    *_per_band("psf_depth_{b}_mag", _f8, "mag", "5 sigma point source, AB; NaN if not known"),
-    *_per_band("nexp_{b}", _i4, "", "exposures; 0 if not known"),
-    *_per_band("host_mag_{b}", _f8, "mag", "AB as seen, not dereddened; NaN if flux <= 0"),
+    _host["ebv_mag"],
+    *(_host[pattern.format(b=band)] for pattern in _ONE for band in BANDS),
     Column("host_mag_w1", _f8, "mag", "AB, WISE W1 as seen; NaN if not known"),
-    Column("host_r_e_arcsec", _f8, "arcsec", "half-light radius; NaN if not known"),
-    Column("sersic_n", _f8, "", "Sersic index; NaN if not known"),
-    Column("host_q", _f8, "", "minor/major axis; NaN if not known"),
-    Column("host_phi_rad", _f8, "rad", "position angle from +x (west); NaN if not known"),
-    Column("maskbits", _i4, "bits", "the catalogue's; 0 if not known"),
+    _host["host_r_e_arcsec"],
+    Column("sersic_n", _f8, "", "Sersic index of the host; NaN if not known"),
+    _host["host_q"],
+    _host["host_phi_rad"],
+    Column(
+        "maskbits_center",
+        _i4,
+        "bits",
+        "the catalogue's maskbits, at the object's centre; 0 if not known",
+    ),
     Column("is_desi_lrg", _bool, "", "DESI luminous red galaxy, see survey/selections.py"),
     Column("is_plan", _bool, "", "the plan's own selection"),
     Column("is_massive", _bool, "", "massive early type, SLACS-like hosts among them"),
-    Column("host_flags", _i8, "bits", "causes that keep it from being a host, see flags.py"),
+    _host["host_flags"],
 )
 PARENT_QUARANTINE = (*PARENT, Column("cause", _str, "", "the flags in words"))
 

@@ -1,6 +1,5 @@
 """`dhs cutouts bricks` and `service` against servers and files that misbehave: nothing is lost."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from darkhaloscope.io.parts import RECORD, digest_of_parts, parts_in
 from darkhaloscope.io.tables import image_from
 from darkhaloscope.jobs.survey_cutouts import cutouts_bricks, cutouts_service
 from darkhaloscope.survey.bricks import brick_of, coadd_path
+from memory import peak_mib
 from surveyserver import Survey, serving
 
 WEST = brick_of(150.1, 2.1)
@@ -324,24 +324,10 @@ def test_a_store_of_other_settings_is_refused(tree, parent, tmp_path):
     cutouts_bricks(tmp_path / "out", parent, str(tree), patient, 1)
 
 
-def _measured(parent, root, out, cfg, queue):
-    import resource
-
-    cutouts_bricks(out, parent, root, cfg, 1)
-    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
-
 def test_memory_is_flat_in_the_number_of_hosts(tree, tmp_path):
     peak = []
     for n in (100, 1000):
-        ra, dec = scattered(WEST, n)
-        table = write_parent(tmp_path / f"parent{n}", parent_rows(ra, dec))
+        table = write_parent(tmp_path / f"parent{n}", parent_rows(*scattered(WEST, n)))
         cfg = CutoutsBricks(hosts_per_part=100)
-        context = multiprocessing.get_context("spawn")
-        queue = context.Queue()
-        out = tmp_path / f"out{n}"
-        process = context.Process(target=_measured, args=(table, str(tree), out, cfg, queue))
-        process.start()
-        peak.append(queue.get(timeout=200))
-        process.join()
+        peak.append(peak_mib(cutouts_bricks, tmp_path / f"out{n}", table, str(tree), cfg, 1))
     assert peak[1] < peak[0] + 40, f"MiB: {peak}"

@@ -16,6 +16,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util.retry import Retry
 
+from darkhaloscope import __version__
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.files import whole
 
@@ -106,7 +107,10 @@ class Web:
             retry_after_max=_LONGEST_WAIT_S,
         )
         self._pool = urllib3.PoolManager(
-            maxsize=8, retries=retry, timeout=urllib3.Timeout(patience.timeout_s)
+            maxsize=8,
+            retries=retry,
+            timeout=urllib3.Timeout(patience.timeout_s),
+            headers={"User-Agent": f"darkhaloscope/{__version__}"},
         )
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
@@ -116,7 +120,7 @@ class Web:
             last = "" if length is None else start + length - 1
             headers["Range"] = f"bytes={start}-{last}"
         try:
-            answer = self._pool.request("GET", url, headers=headers)
+            answer = self._pool.request("GET", url, headers=self._pool.headers | headers)
         except (HTTPError, MaxRetryError) as error:
             raise NoAnswer(f"{url}: {_shortly(error)}") from error
         return _checked(answer, url, start, length)

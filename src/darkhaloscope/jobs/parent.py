@@ -170,7 +170,7 @@ def _rows(columns: Columns, masks: dict[str, np.ndarray], cfg: Parent) -> Column
         "sersic_n": index,
         "host_q": q,
         "host_phi_rad": phi,
-        "maskbits": known("maskbits", 0).astype(np.int32),
+        "maskbits_center": known("maskbits", 0).astype(np.int32),
         "host_flags": flags.astype(np.int64),
     }
     for band in BANDS:

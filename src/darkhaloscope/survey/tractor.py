@@ -4,6 +4,7 @@ Columns come out under the sweeps' names in lower case, in native byte order. Pa
 with the same names, in any case, are read too. Source: DR8 to DR10 catalogues pages.
 """
 
+import gzip
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,7 +38,7 @@ _OPTIONAL = (
     )),
 )  # fmt: skip
 _SUFFIXES = (".fits", ".fits.gz", ".parquet", ".csv")
-_ROWS_AT_ONCE = 100_000
+_ROWS_AT_ONCE = 50_000
 
 _BRIGHT = 1 << 1 | 1 << 11  # BRIGHT, MEDIUM
 _SPOILED = 0b111 << 2 | 0b111 << 5 | 1 << 10  # SATUR_grz, ALLMASK_grz, BAILOUT
@@ -84,19 +85,26 @@ def blocks(path: Path) -> Iterator[Columns]:
 
 
 def _fits_blocks(path: Path) -> Iterator[Columns]:
+    """Rows are read as they lie in the file: astropy's own tables would keep all in memory."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", AstropyUserWarning)  # such as: file may be truncated
-        with fits.open(path, memmap=not path.name.endswith(".gz")) as hdus:
+        with fits.open(path, lazy_load_hdus=True) as hdus:
             table = next((h for h in hdus if isinstance(h, fits.BinTableHDU)), None)
             if table is None:
                 raise DhsError(f"{path} is FITS but holds no table; give a sweep or Tractor file")
-            known = _known(path, table.columns.names)
-            data = table.data
-            for start in range(0, len(data), _ROWS_AT_ONCE):
-                some = data[start : start + _ROWS_AT_ONCE]
-                yield {name: _native(np.asarray(some[theirs])) for name, theirs in known.items()}
-            if not len(data):
-                return
+            columns = {c.name: c for c in table.columns}
+            known = _known(path, list(columns))
+            record = np.dtype(table.columns.dtype).newbyteorder(">")
+            n, at = table.header["NAXIS2"], table.fileinfo()["datLoc"]
+    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+        stream.seek(at)
+        for start in range(0, n, _ROWS_AT_ONCE):
+            rows = min(_ROWS_AT_ONCE, n - start)
+            data = stream.read(rows * record.itemsize)
+            if len(data) < rows * record.itemsize:
+                raise EOFError(f"{n} rows are announced, row {start} on is not there")
+            some = np.frombuffer(data, record)
+            yield {name: _native(some[theirs], columns[theirs]) for name, theirs in known.items()}
 
 
 def _arrow_blocks(path: Path, batches) -> Iterator[Columns]:
@@ -119,7 +127,14 @@ def _known(path: Path, names: list[str]) -> dict[str, str]:
     return {name: theirs[name] for name in (*REQUIRED, *_OPTIONAL) if name in theirs}
 
 
-def _native(values: np.ndarray) -> np.ndarray:
+def _native(values: np.ndarray, column: fits.Column | None = None) -> np.ndarray:
+    """In memory, native byte order; text without padding."""
+    if column is not None and (column.bscale or column.bzero):
+        raise DhsError(
+            f"column {column.name} is scaled (TSCAL, TZERO), which the survey's never are"
+        )
+    if column is not None and column.format.endswith("L"):
+        return values == ord("T")
     if values.dtype.kind in "SUO":
         return np.char.strip(values.astype(str)).astype(object)
     return values.astype(values.dtype.newbyteorder("="))
