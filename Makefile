@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling bench-banks recovery docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts recovery docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -30,6 +30,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python bench/renderer.py --write
 	$(BIN)/python bench/banks.py
+	PYTHONPATH=tests $(BIN)/python bench/cutouts.py
 
 accuracy: $(VENV)/.dev
 	$(BIN)/python bench/accuracy.py
@@ -39,6 +40,9 @@ scaling: $(VENV)/.dev
 
 bench-banks: $(VENV)/.dev
 	$(BIN)/python bench/banks.py
+
+bench-cutouts: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python bench/cutouts.py
 
 recovery: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/recovery.py --write

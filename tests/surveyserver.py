@@ -121,6 +121,7 @@ def _written(hdus) -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits for an acknowledgement
     survey: Survey
 
     def log_message(self, *_):

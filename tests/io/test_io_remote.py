@@ -2,12 +2,11 @@
 
 import time
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.remote import Absent, Kept, NoAnswer, Paced, Patience, files_at
+from s3 import BUCKET, bucket
 from surveyserver import Survey, serving
 
 CONTENT = bytes(range(256)) * 1000
@@ -31,19 +30,9 @@ def web(tree):
 @pytest.fixture(scope="module")
 def store():
     """A folder of an S3 server's bucket."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="survey")
-        client.put_object(Bucket="survey", Key="dr10/a/file.bin", Body=CONTENT)
-        yield files_at("s3://survey/dr10", QUICK)
-    server.stop()
+    with bucket() as client:
+        client.put_object(Bucket=BUCKET, Key="dr10/a/file.bin", Body=CONTENT)
+        yield files_at(f"s3://{BUCKET}/dr10", QUICK)
 
 
 def _every(tree, web, store):

@@ -22,6 +22,7 @@ from darkhaloscope.io.tables import image_from
 from darkhaloscope.jobs.survey_cutouts import cutouts_bricks, cutouts_service
 from darkhaloscope.survey.bricks import brick_of, coadd_path
 from memory import peak_mib
+from s3 import BUCKET, bucket
 from surveyserver import Survey, serving
 
 WEST = brick_of(150.1, 2.1)
@@ -86,6 +87,16 @@ def test_bricks_from_a_folder_and_from_a_server_are_the_same(tree, parent, serve
     assert one == two and len(one) == 12
     whole = sum(p.stat().st_size for p in tree.rglob("*.fz"))
     assert survey.bytes_sent < 2 * whole  # blocks of 64 KiB of files that are small here
+
+
+def test_bricks_from_s3_are_the_same_too(tree, parent, tmp_path):
+    cutouts_bricks(tmp_path / "disk", parent, str(tree), BRICKS, 1)
+    with bucket() as client:
+        for path in tree.rglob("*.fz"):
+            client.upload_file(str(path), BUCKET, f"dr10/coadd/{path.relative_to(tree)}")
+        cutouts_bricks(tmp_path / "s3", parent, f"s3://{BUCKET}/dr10/coadd", BRICKS, 1)
+    assert all_accounted(tmp_path / "s3") == {}
+    assert good(tmp_path / "s3") == good(tmp_path / "disk")
 
 
 def test_rows_hold_what_parent_and_images_know(tree, parent, tmp_path):
@@ -327,7 +338,8 @@ def test_a_store_of_other_settings_is_refused(tree, parent, tmp_path):
 def test_memory_is_flat_in_the_number_of_hosts(tree, tmp_path):
     peak = []
     for n in (100, 1000):
-        table = write_parent(tmp_path / f"parent{n}", parent_rows(*scattered(WEST, n)))
+        ra, dec = (np.resize(p, n) for p in scattered(WEST, 6, 0))
+        table = write_parent(tmp_path / f"parent{n}", parent_rows(ra, dec))
         cfg = CutoutsBricks(hosts_per_part=100)
         peak.append(peak_mib(cutouts_bricks, tmp_path / f"out{n}", table, str(tree), cfg, 1))
     assert peak[1] < peak[0] + 40, f"MiB: {peak}"

@@ -20,7 +20,7 @@ from darkhaloscope import __version__
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.files import whole
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 _LATER = (429, 500, 502, 503, 504)
 _GONE = (404, 410)
 _LONGEST_WAIT_S = 60
@@ -120,7 +120,7 @@ class Web:
             last = "" if length is None else start + length - 1
             headers["Range"] = f"bytes={start}-{last}"
         try:
-            answer = self._pool.request("GET", url, headers=self._pool.headers | headers)
+            answer = self._pool.request("GET", url, headers={**self._pool.headers, **headers})
         except (HTTPError, MaxRetryError) as error:
             raise NoAnswer(f"{url}: {_shortly(error)}") from error
         return _checked(answer, url, start, length)
