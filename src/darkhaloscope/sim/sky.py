@@ -1,7 +1,7 @@
-"""A made sky: luminous galaxies, their neighbours and the survey's noise, seeing and depth.
+"""How a made sky was observed: seeing, depth, dust and exposures together, and the coadd's noise.
 
-Distributions are those of EVIDENCE section 5 (DR10 bricks and LRG parents). One host a call, every
-number from the generator that is handed in.
+Distributions are those of EVIDENCE section 5 and of the 2,693 DR10 regions behind it. Every number
+comes from the generator that is handed in.
 """
 
 import math
@@ -9,15 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
 from scipy.ndimage import correlate1d
 from scipy.optimize import brentq
+from scipy.special import ndtri
 
-from darkhaloscope.sim.grid import Grid
-from darkhaloscope.sim.inject import poisson_residual
-from darkhaloscope.sim.render import render
-from darkhaloscope.sim.scene import Scenes, stack
-from darkhaloscope.sim.sources import Sersics
 from darkhaloscope.units import (
     BANDS,
     ELECTRONS_PER_NMGY_PER_EXPOSURE,
@@ -33,12 +28,27 @@ MEDIAN_PSF_FWHM_ARCSEC = (1.474, 1.352, 1.291)
 MEDIAN_NEXP = (3, 3, 3)
 """A typical DECaLS depth."""
 
-_PAINT_TOLERANCE = 4e-3
-"""Of a galaxy's peak; the models of galaxies are cruder than that."""
+_LEVELS = np.array(
+    [0.2, 1, 2.5, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 97.5, 99, 99.8]
+) / 100  # fmt: skip
+_REGIONS = np.array(
+    [
+        [0.985, 1.035, 1.089, 1.123, 1.163, 1.215, 1.256, 1.300, 1.347,
+         1.400, 1.459, 1.535, 1.641, 1.746, 1.841, 1.963, 2.232],
+        [23.342, 23.632, 23.869, 23.976, 24.065, 24.156, 24.239, 24.322, 24.460,
+         24.718, 24.971, 25.113, 25.228, 25.433, 25.769, 26.016, 26.242],
+        [0.009, 0.011, 0.013, 0.015, 0.018, 0.025, 0.032, 0.039, 0.048,
+         0.059, 0.074, 0.097, 0.152, 0.212, 0.290, 0.379, 0.506],
+    ]
+)  # fmt: skip
+"""Quantiles of psfsize_r (arcsec), psfdepth_r (mag) and E(B-V) (mag) over DR10 regions."""
 
-_COUNTS_SLOPE = 0.35  # d log10 N / d mag of field galaxies at r 18 to 24.5
-_COUNTS_RANGE = (18.0, 24.5)
-_HOST_TYPES = (("DEV", 0.36, 4.0), ("REX", 0.26, 1.0), ("SER", 0.22, 2.5), ("EXP", 0.16, 1.0))
+_REGION_CORRELATION = np.array([[1, -0.416, 0.263], [-0.416, 1, -0.194], [0.263, -0.194, 1]])
+"""Of their normal scores: 2 sin(pi/6 rho) of Spearman's -0.400, 0.253 and -0.186."""
+
+_SKY_OFFSET_NMGY = (0.0002, 0.0003, 0.0007)
+_SKY_OFFSET_SCATTER = 0.7
+_PSF_E_COMMON, _PSF_E_BAND = 0.012, 0.012
 
 
 @dataclass(frozen=True)
@@ -46,110 +56,48 @@ class Conditions:
     """How one place was observed; per-band values in band order."""
 
     psf_fwhm: np.ndarray  # arcsec
+    psf_e: np.ndarray  # (band, 2) e1, e2 of the PSF, (1 - q) / (1 + q)
     depth: np.ndarray  # 5 sigma point source, AB mag
     nexp: np.ndarray
     ebv: float  # mag
 
 
-@dataclass(frozen=True)
-class Galaxy:
-    """A Sersic galaxy; place from the stamp's centre in arcsec, mags g r z before reddening."""
-
-    x: float
-    y: float
-    mags: np.ndarray
-    r_e: float
-    n: float
-    q: float
-    phi: float
-
-
 def draw_conditions(rng: np.random.Generator) -> Conditions:
-    """Seeing, depth and reddening, jointly: worse seeing is shallower, depth is bimodal."""
-    t = rng.standard_normal(8)
-    fwhm_r = 1.352 * math.exp(0.135 * t[0])
-    ratio_g = 1.09 * math.exp(0.12 * t[1] - 0.08 * t[0])
-    ratio_z = 0.955 * math.exp(0.11 * t[2] - 0.04 * t[0])
-    deep = rng.random() < 0.3
-    depth_r = (25.15 if deep else 24.30) + 0.13 * t[3] - 0.10 * t[0]
-    depth = depth_r + np.array([0.40 + 0.10 * t[4], 0.0, -1.02 + 0.09 * t[5]])
-    nexp = 3.0 * 10 ** (0.8 * (depth_r - 24.30)) * np.exp(0.15 * np.array([t[6], 0.0, t[7]]))
+    """Seeing, depth and reddening, jointly: worse seeing is shallower and dustier, depth bimodal.
+
+    Bands differ by ratios that scatter; exposures follow from the depth.
+    """
+    t = rng.standard_normal(17)
+    seeing, deep, dusty = _region_scores() @ t[:3]
+    fwhm_r, depth_r, ebv = (
+        from_quantiles(score, _LEVELS, table)
+        for score, table in zip((seeing, deep, dusty), _REGIONS, strict=True)
+    )
+    ratio_g = 1.09 * math.exp(_two_sided(t[3] - 0.5 * seeing, 0.075, 0.17) / math.hypot(1, 0.5))
+    ratio_z = 0.955 * math.exp(0.14 * (t[4] - 0.3 * seeing) / math.hypot(1, 0.3))
+    depth = depth_r + np.array([0.38 + _two_sided(t[5], 0.061, 0.152), 0.0, -1.02 + 0.09 * t[6]])
+    nexp = 3.0 * 10 ** (0.8 * (depth_r - 24.30)) * np.exp(0.15 * np.array([t[7], 0.0, t[8]]))
     return Conditions(
         psf_fwhm=fwhm_r * np.array([ratio_g, 1.0, ratio_z]),
+        psf_e=_PSF_E_COMMON * t[9:11] + _PSF_E_BAND * t[11:17].reshape(3, 2),
         depth=depth,
         nexp=np.clip(np.round(nexp), 1, None).astype(int),
-        ebv=float(0.047 * math.exp(0.75 * rng.standard_normal())),
+        ebv=float(ebv),
     )
 
 
-def draw_host(rng: np.random.Generator) -> Galaxy:
-    """A luminous red galaxy at the stamp's centre, up to half a pixel off as in real cutouts."""
-    t = rng.standard_normal(5)
-    z_mag = max(17.3, 20.42 - rng.exponential(0.52))
-    r_minus_z = float(np.clip(1.23 * math.exp(0.30 * t[0]), 0.5, 2.4))
-    g_minus_r = 1.62 + (0.28 if t[1] > 0 else 0.45) * t[1] + 0.12 * t[0]
-    kind = rng.choice(len(_HOST_TYPES), p=[weight for _, weight, _ in _HOST_TYPES])
-    q = 1.0 if _HOST_TYPES[kind][0] == "REX" else float(np.clip(0.74 + 0.15 * t[2], 0.3, 1.0))
-    x, y = rng.uniform(-0.5, 0.5, 2) * PIXEL_SCALE_ARCSEC
-    return Galaxy(
-        x=float(x),
-        y=float(y),
-        mags=np.array([z_mag + r_minus_z + g_minus_r, z_mag + r_minus_z, z_mag]),
-        r_e=float(np.clip(0.95 * math.exp(0.35 * t[3] - 0.28 * (z_mag - 20.0)), 0.35, 4.0)),
-        n=_HOST_TYPES[kind][2],
-        q=q,
-        phi=float(rng.uniform(0, math.pi)),
-    )
+def from_quantiles(score, levels: np.ndarray, values: np.ndarray):
+    """What a normal score stands for in a distribution known by its quantiles."""
+    return np.interp(score, ndtri(levels), values)
 
 
-def draw_neighbours(rng: np.random.Generator, half_side: float, per_arcmin2: float) -> list[Galaxy]:
-    """Field galaxies within a square of the given half side (arcsec).
-
-    per_arcmin2 : galaxies brighter than r = 23.5
-    """
-    low, high = _COUNTS_RANGE
-    density = per_arcmin2 * 10 ** (_COUNTS_SLOPE * (high - 23.5)) / 3600.0
-    count = rng.poisson(density * (2 * half_side) ** 2)
-    return [_draw_neighbour(rng, half_side, low, high) for _ in range(count)]
+def _two_sided(score: float, below: float, above: float) -> float:
+    return score * (below if score < 0 else above)
 
 
-def _draw_neighbour(rng, half_side, low, high) -> Galaxy:
-    t = rng.standard_normal(3)
-    floor = 10 ** (_COUNTS_SLOPE * (low - high))
-    r = high + math.log10(floor + (1 - floor) * rng.random()) / _COUNTS_SLOPE
-    r_minus_z = 0.25 + 0.45 * math.exp(0.5 * t[0])
-    g_minus_r = 0.35 + 0.45 * math.exp(0.5 * t[1])
-    x, y = rng.uniform(-half_side, half_side, 2)
-    return Galaxy(
-        x=float(x),
-        y=float(y),
-        mags=np.array([r + g_minus_r, r, r - r_minus_z]),
-        r_e=float(np.clip(0.45 * math.exp(0.45 * t[2] - 0.18 * (r - 23)), 0.08, 3.0)),
-        n=float(rng.choice([1.0, 1.0, 1.0, 2.5])),
-        q=float(rng.uniform(0.35, 1.0)),
-        phi=float(rng.uniform(0, math.pi)),
-    )
-
-
-def paint(galaxies: list[Galaxy], conditions: Conditions, size: int) -> np.ndarray:
-    """Noise-free image of the galaxies, (band, y, x), nmgy, dimmed by the Milky Way."""
-    column = {
-        name: stack([getattr(galaxy, name) for galaxy in galaxies])
-        for name in ("x", "y", "r_e", "n", "q", "phi")
-    }
-    zero = torch.zeros_like(column["x"])
-    mags = np.array([galaxy.mags for galaxy in galaxies]) + extinction(conditions.ebv)
-    unlensed = Scenes(
-        theta_E=zero, q=zero + 1, phi=zero, gamma1=zero, gamma2=zero,
-        center_x=column["x"], center_y=column["y"], source_x=zero, source_y=zero,
-        source_phi=column["phi"], source_scale=column["r_e"],
-        template=torch.arange(len(galaxies)),
-        flux=stack(flux_from_mag(mags)),
-        psf_fwhm=stack(np.tile(conditions.psf_fwhm, (len(galaxies), 1))),
-    )  # fmt: skip
-    sources = Sersics(column["n"], column["q"])
-    images = render(unlensed, sources, Grid(size, PIXEL_SCALE_ARCSEC, _PAINT_TOLERANCE))
-    return images.sum(0, dtype=torch.float64).numpy()
+@lru_cache(maxsize=1)
+def _region_scores() -> np.ndarray:
+    return np.linalg.cholesky(_REGION_CORRELATION)
 
 
 def extinction(ebv: float) -> np.ndarray:
@@ -171,30 +119,34 @@ def expose(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A coadd of `light` (band, y, x): image and inverse variance, float32.
 
-    As in the survey, resampling smooths the noise, while `invvar` keeps its value from before.
+    As in the survey, resampling smooths the noise of sky and photons, while `invvar` keeps its
+    value from before.
     """
     sigma = pixel_sigma(conditions)[:, None, None]
     gain = (conditions.nexp * ELECTRONS_PER_NMGY_PER_EXPOSURE)[:, None, None]
-    sky = sigma * correlated_noise(rng, light.shape, noise_lag1)
-    offset = rng.normal(0.0004, 0.0004, (len(BANDS), 1, 1))
-    photons = poisson_residual(light, gain, rng)
-    invvar = 1 / (sigma**2 + np.clip(light, 0, None) / gain)
-    return (light + sky + photons + offset).astype(np.float32), invvar.astype(np.float32)
+    variance = (sigma**2 + np.clip(light, 0, None) / gain).astype(np.float32)
+    noise = correlated_noise(rng, light.shape, noise_lag1, np.sqrt(variance))
+    scatter = 1 + _SKY_OFFSET_SCATTER * rng.standard_normal(len(BANDS))
+    offset = (np.array(_SKY_OFFSET_NMGY) * scatter)[:, None, None]
+    return (light + noise + offset).astype(np.float32), 1 / variance
 
 
-def correlated_noise(rng: np.random.Generator, shape, lag1: float) -> np.ndarray:
-    """Unit white noise after a resampling whose neighbours along each axis correlate by `lag1`.
+def correlated_noise(rng: np.random.Generator, shape, lag1: float, sigma=None) -> np.ndarray:
+    """White noise after a resampling whose neighbours along each axis correlate by `lag1`; float32.
 
+    sigma : of `shape`, the scatter before the resampling; 1 if absent
     The kernel is the survey's, Lanczos-3, at the sub-pixel phase that gives `lag1` (0 to 0.25). It
-    keeps the power at long wavelengths, so a pixel's scatter falls below 1 (to 0.79 for 0.25),
-    which is why sky noise measured on coadds lies below 1 / sqrt(invvar).
+    keeps the power at long wavelengths, so a pixel's scatter falls below `sigma` (to 0.79 of it for
+    0.25), which is why sky noise measured on coadds lies below 1 / sqrt(invvar).
     """
     kernel = _resampling_kernel(lag1)
     *rest, ny, nx = shape
     edge = len(kernel) // 2
-    white = rng.standard_normal((*rest, ny + 2 * edge, nx + 2 * edge))
-    noise = correlate1d(correlate1d(white, kernel, axis=-1), kernel, axis=-2)
-    return noise[..., edge:-edge, edge:-edge]
+    white = rng.standard_normal((*rest, ny + 2 * edge, nx + 2 * edge), dtype=np.float32)
+    if sigma is not None:
+        white *= np.pad(sigma, [(0, 0)] * len(rest) + [(edge, edge)] * 2, mode="edge")
+    across = correlate1d(white, kernel, axis=-1)[..., edge:-edge]
+    return correlate1d(across, kernel, axis=-2)[..., edge:-edge, :]
 
 
 @lru_cache(maxsize=8)
