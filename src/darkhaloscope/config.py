@@ -207,7 +207,7 @@ class CutoutsSynthetic(Splits):
     ] = 10.0
     satellites_per_host: Annotated[
         float, _setting("mean number of companions within 14 arcsec of a host", ge=0, le=50)
-    ] = 1.5
+    ] = 2.5
     stars_per_arcmin2: Annotated[
         float, _setting("stars brighter than r = 21 per square arcmin", ge=0, le=50)
     ] = 0.9

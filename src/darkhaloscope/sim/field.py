@@ -49,7 +49,8 @@ _R_MINUS_Z = np.array([
 """Quantiles at 5 to 95 % of field galaxies' colours at each r. Source: VVDS-Deep (Le Fevre et al.
 2013), 4,400 galaxies of I < 24 with spectroscopic redshifts."""
 
-_COLOUR_CORRELATION = 0.62
+_COLOUR_CORRELATION = np.array([0.88, 0.78, 0.68, 0.58, 0.57])
+"""Of g-r and r-z, at each r."""
 
 _SATELLITE_REACH_ARCSEC = 14.0
 _SATELLITES_NEAREST_ARCSEC = 1.2
@@ -114,7 +115,8 @@ def draw_stars(rng: np.random.Generator, half_side: float, per_arcmin2: float, e
 
 def _field_mags(r: np.ndarray, t: np.ndarray) -> np.ndarray:
     """(galaxy, band): colours by magnitude, redder with redder."""
-    other = _COLOUR_CORRELATION * t[0] + math.sqrt(1 - _COLOUR_CORRELATION**2) * t[1]
+    rho = np.interp(r, _R, _COLOUR_CORRELATION)
+    other = rho * t[0] + np.sqrt(1 - rho**2) * t[1]
     g_minus_r, r_minus_z = _at(_G_MINUS_R, r, t[0]), _at(_R_MINUS_Z, r, other)
     return np.stack([r + g_minus_r, r, r - r_minus_z], axis=1)
 

@@ -23,13 +23,13 @@ ALLMASK_BITS = (1 << 5, 1 << 6, 1 << 7)  # g r z
 
 BRIGHT_R_MAG, MEDIUM_R_MAG = 13.0, 16.0
 _WINGS_R_MAG = 17.5
-_SATURATION_NMGY = np.array([14.0, 14.0, 22.0])
+_SATURATION_NMGY = np.array([8.0, 14.0, 26.0])
 """Light of a pixel at which a DECaLS exposure is full: stars of r = 16 in typical seeing."""
 
 _WING_PER_ARCSEC2, _WING_SLOPE, _WING_CORE_ARCSEC = 2e-5, -2.5, 4.0
 """Share of a star's light 10 arcsec away, and its fall; DECam's aureole, to a factor of two."""
 
-_SPIKE_SHARE, _SPIKE_SLOPE = 3e-3, -1.6
+_SPIKE_SHARE, _SPIKE_SLOPE = 4e-3, -1.9
 _SPIKE_ANGLES = np.radians([45.0, 135.0])
 """DECam's vanes stand diagonally to the coadds' axes."""
 
@@ -57,23 +57,27 @@ def _spikes(dx: np.ndarray, dy: np.ndarray, sigma: float) -> np.ndarray:
     for angle in _SPIKE_ANGLES:
         along = np.abs(dx * math.cos(angle) + dy * math.sin(angle))
         across = dy * math.cos(angle) - dx * math.sin(angle)
-        profile = np.exp(-0.5 * (across / sigma) ** 2) / (math.sqrt(2 * math.pi) * sigma)
+        width = np.hypot(1.15 * sigma, 0.035 * along)
+        profile = np.exp(-0.5 * (across / width) ** 2) / (math.sqrt(2 * math.pi) * width)
         total += _SPIKE_SHARE * profile * (1 + along / 2) ** _SPIKE_SLOPE
     return total
 
 
 def ghost(rng: np.random.Generator, size: int, peak: np.ndarray) -> np.ndarray:
-    """Edge of an out-of-focus image of the pupil that crosses near the centre: (band, y, x), nmgy.
+    """Edge of an out-of-focus image of the pupil that passes near the centre: (band, y, x), nmgy.
 
     peak : (band,) brightest surface brightness, nmgy per pixel
+    The edge is brighter on one side, and light fills the inside
     """
     y, x = _grid(size)
-    radius, angle = rng.uniform(3.0, 12.0), rng.uniform(0, 2 * math.pi)
-    reach = radius + rng.uniform(-1.5, 1.5) * (radius > 4)
-    width = rng.uniform(0.6, 1.6)
-    ring = np.hypot(x - reach * math.cos(angle), y - reach * math.sin(angle)) - radius
-    inside = 1 / (1 + np.exp(np.clip(ring / (0.4 * width), -40, 40)))
-    shape = (np.exp(-0.5 * (ring / width) ** 2) + 0.35 * inside) / 1.35
+    radius, direction = math.exp(rng.uniform(math.log(4), math.log(30))), rng.uniform(0, 6.2832)
+    reach = radius - rng.uniform(-1.0, 3.0)
+    width = rng.uniform(0.7, 1.8)
+    dx, dy = x - reach * math.cos(direction), y - reach * math.sin(direction)
+    edge = np.hypot(dx, dy) - radius
+    side = 0.55 + 0.45 * np.cos(np.arctan2(dy, dx) - direction - rng.uniform(2.2, 4.1))
+    inside = 1 / (1 + np.exp(np.clip(edge / (0.5 * width), -40, 40)))
+    shape = np.exp(-0.5 * (edge / width) ** 2) * side + 0.25 * inside
     return peak[:, None, None] * shape
 
 

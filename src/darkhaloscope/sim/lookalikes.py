@@ -32,7 +32,7 @@ def draw_look_alike(kind: str, rng: np.random.Generator, ebv: float) -> LookAlik
 def _ring(rng: np.random.Generator, ebv: float) -> LookAlike:
     """A red galaxy in a blue ring, brighter on one side and knotty, seen nearly face on."""
     host = draw_host(rng, ebv)
-    radius, q, phi = rng.uniform(1.5, 3.2), rng.uniform(0.75, 1.0), rng.uniform(0, math.pi)
+    radius, q, phi = rng.uniform(2.0, 3.8), rng.uniform(0.75, 1.0), rng.uniform(0, math.pi)
     count = 48
     angle = 2 * math.pi * (np.arange(count) + rng.uniform(-0.3, 0.3, count)) / count
     side = 1 + 0.5 * np.cos(angle - rng.uniform(0, 2 * math.pi))
@@ -40,7 +40,7 @@ def _ring(rng: np.random.Generator, ebv: float) -> LookAlike:
     x, y = _turned(radius * np.cos(angle), radius * q * np.sin(angle), phi)
     tangent = angle + math.pi / 2 + phi
     ring = _blobs(
-        rng, x, y, light, host.mags[0, 1] + rng.uniform(0.3, 1.6), 0.32, 0.5, tangent % math.pi
+        rng, x, y, light, host.mags[0, 1] + rng.uniform(-0.2, 1.0), 0.28, 0.5, tangent % math.pi
     )
     return LookAlike(_around(host, ring), no_stars())
 
@@ -48,26 +48,26 @@ def _ring(rng: np.random.Generator, ebv: float) -> LookAlike:
 def _spiral(rng: np.random.Generator, ebv: float) -> LookAlike:
     """A disc seen face on: red bulge, blue arms with knots, two or three of them."""
     bulge = draw_host(rng, ebv)
-    r, scale = rng.uniform(18.3, 20.0), rng.uniform(1.6, 2.8)
+    r, scale = rng.uniform(17.8, 19.4), rng.uniform(2.2, 3.6)
     bulge = replace(
         bulge,
-        mags=_mags(r + rng.uniform(0.8, 1.8), 0.95, 0.65),
-        r_e=np.array([0.3 * scale]),
+        mags=_mags(r + rng.uniform(1.2, 2.0), 1.05, 0.7),
+        r_e=np.array([0.22 * scale]),
         n=np.array([2.0]),
         q=np.array([rng.uniform(0.8, 1.0)]),
     )
-    disc = replace(bulge, mags=_mags(r + 0.6, 0.6, 0.4), r_e=np.array([scale]), n=np.array([1.0]))
+    disc = replace(bulge, mags=_mags(r + 1.0, 0.7, 0.45), r_e=np.array([scale]), n=np.array([1.0]))
     arms, per_arm = int(rng.integers(2, 4)), 28
     along = np.tile(np.linspace(0.0, 1.0, per_arm), arms)
     first = np.repeat(2 * math.pi * np.arange(arms) / arms, per_arm) + rng.uniform(0, 2 * math.pi)
     pitch = math.radians(rng.uniform(14, 26)) * (1 if rng.random() < 0.5 else -1)
-    radius = 0.55 * scale * np.exp(1.35 * along)
+    radius = 0.5 * scale * np.exp(1.35 * along)
     angle = first + 1.35 * along / math.tan(pitch) + rng.normal(0, 0.05, len(along))
     light = np.exp(-1.1 * along) * rng.gamma(2.0, 0.5, len(along))
     turn = angle + math.copysign(math.pi / 2, pitch) - pitch
     x, y = radius * np.cos(angle), radius * np.sin(angle)
-    width = 0.12 + 0.1 * scale
-    knots = _blobs(rng, x, y, light, r + rng.uniform(0.3, 0.9), width, 0.45, turn % math.pi)
+    width = 0.14 + 0.06 * scale
+    knots = _blobs(rng, x, y, light, r + rng.uniform(0.2, 0.6), width, 0.4, turn % math.pi)
     return LookAlike(_around(bulge + disc, knots), no_stars())
 
 
@@ -146,14 +146,14 @@ def _spike(rng: np.random.Generator, ebv: float) -> LookAlike:
     away, past = rng.uniform(12.0, 18.0), rng.choice([-1, 1]) * rng.uniform(0.8, 2.2)
     x = away * math.cos(vane) - past * math.sin(vane)
     y = away * math.sin(vane) + past * math.cos(vane)
-    star = Stars(x=np.array([x]), y=np.array([y]), mags=_mags(rng.uniform(11.6, 13.2), 0.55, 0.25))
+    star = Stars(x=np.array([x]), y=np.array([y]), mags=_mags(rng.uniform(12.4, 14.0), 0.55, 0.25))
     return LookAlike(host, star)
 
 
 def _ghost(rng: np.random.Generator, ebv: float) -> LookAlike:
     """A red galaxy with the edge of a ghost across it, an arc that follows no galaxy."""
-    peak = 0.014 * math.exp(rng.normal(0, 0.35)) * np.exp(rng.normal(0, 0.3, 3))
-    return LookAlike(draw_host(rng, ebv), no_stars(), ghost=peak * np.array([0.8, 1.0, 1.6]))
+    peak = 0.011 * math.exp(rng.normal(0, 0.3)) * np.exp(rng.normal(0, 0.25, 3))
+    return LookAlike(draw_host(rng, ebv), no_stars(), ghost=peak * np.array([0.7, 1.0, 1.6]))
 
 
 _KINDS: dict[str, Callable[[np.random.Generator, float], LookAlike]] = {

@@ -21,12 +21,12 @@ MARGIN_PIX = 8
 """Objects up to this far beside a stamp are drawn too."""
 
 _PSF = Moffat()
-_PAD_PIX = 24
-_CUT_CYCLES_PER_FWHM = 1.8
-"""A Moffat's transform is 5e-4 there: nothing beyond is drawn."""
+_PAD_PIX = 20
+_CUT_CYCLES_PER_FWHM = 1.6
+"""A Moffat's transform is 1e-3 there: nothing beyond is drawn."""
 
-_REACH_R_E = 10.0
-"""A de Vaucouleurs galaxy is 1e-3 of its seen peak there, which may wrap around."""
+_REACH_R_E = 8.0
+"""A de Vaucouleurs galaxy is 2e-3 of its seen peak there, which may wrap around."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import correlate1d
 from scipy.optimize import brentq
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from darkhaloscope.units import (
     BANDS,
@@ -28,23 +28,45 @@ MEDIAN_PSF_FWHM_ARCSEC = (1.474, 1.352, 1.291)
 MEDIAN_NEXP = (3, 3, 3)
 """A typical DECaLS depth."""
 
-_LEVELS = np.array(
+_DEPTH_LEVELS = np.array(
     [0.2, 1, 2.5, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 97.5, 99, 99.8]
 ) / 100  # fmt: skip
-_REGIONS = np.array(
-    [
-        [0.985, 1.035, 1.089, 1.123, 1.163, 1.215, 1.256, 1.300, 1.347,
-         1.400, 1.459, 1.535, 1.641, 1.746, 1.841, 1.963, 2.232],
-        [23.342, 23.632, 23.869, 23.976, 24.065, 24.156, 24.239, 24.322, 24.460,
-         24.718, 24.971, 25.113, 25.228, 25.433, 25.769, 26.016, 26.242],
-        [0.009, 0.011, 0.013, 0.015, 0.018, 0.025, 0.032, 0.039, 0.048,
-         0.059, 0.074, 0.097, 0.152, 0.212, 0.290, 0.379, 0.506],
-    ]
+_DEPTH = np.array(
+    [23.342, 23.632, 23.869, 23.976, 24.065, 24.156, 24.239, 24.322, 24.460,
+     24.718, 24.971, 25.113, 25.228, 25.433, 25.769, 26.016, 26.242]
 )  # fmt: skip
-"""Quantiles of psfsize_r (arcsec), psfdepth_r (mag) and E(B-V) (mag) over DR10 regions."""
+"""Quantiles of psfdepth_r (mag) over 2,693 DR10 regions, each of a brick or more."""
 
-_REGION_CORRELATION = np.array([[1, -0.416, 0.263], [-0.416, 1, -0.194], [0.263, -0.194, 1]])
-"""Of their normal scores: 2 sin(pi/6 rho) of Spearman's -0.400, 0.253 and -0.186."""
+_DEPTH_RANKS = np.array([0.06, 0.185, 0.325, 0.475, 0.615, 0.74, 0.86, 0.96])
+_LEVELS = np.array([1, 5, 16, 30, 50, 70, 84, 95, 99]) / 100
+_FWHM_BY_DEPTH = np.array(
+    [
+        [1.038, 1.156, 1.260, 1.386, 1.505, 1.632, 1.800, 2.010, 2.284],
+        [1.059, 1.171, 1.271, 1.343, 1.438, 1.524, 1.593, 1.741, 1.886],
+        [1.011, 1.120, 1.214, 1.296, 1.417, 1.501, 1.615, 1.744, 1.845],
+        [1.036, 1.115, 1.220, 1.281, 1.378, 1.455, 1.549, 1.680, 1.771],
+        [1.043, 1.120, 1.187, 1.268, 1.352, 1.485, 1.593, 1.747, 1.955],
+        [1.113, 1.154, 1.202, 1.234, 1.283, 1.344, 1.419, 1.552, 1.644],
+        [1.079, 1.118, 1.158, 1.194, 1.233, 1.286, 1.334, 1.416, 1.555],
+        [1.024, 1.080, 1.157, 1.215, 1.275, 1.336, 1.413, 1.547, 1.820],
+    ]
+)
+_EBV_BY_DEPTH = np.array(
+    [
+        [0.0136, 0.0185, 0.0268, 0.0400, 0.0541, 0.0951, 0.1792, 0.3080, 0.4604],
+        [0.0131, 0.0174, 0.0243, 0.0323, 0.0434, 0.0597, 0.0785, 0.1239, 0.2427],
+        [0.0137, 0.0196, 0.0281, 0.0361, 0.0500, 0.0687, 0.0917, 0.1379, 0.1856],
+        [0.0132, 0.0251, 0.0342, 0.0479, 0.0660, 0.0925, 0.1227, 0.2042, 0.3068],
+        [0.0141, 0.0203, 0.0324, 0.0455, 0.0737, 0.1062, 0.1594, 0.2948, 0.4801],
+        [0.0104, 0.0135, 0.0172, 0.0222, 0.0310, 0.0468, 0.0795, 0.2202, 0.3825],
+        [0.0089, 0.0107, 0.0151, 0.0182, 0.0261, 0.0407, 0.0857, 0.1829, 0.3051],
+        [0.0090, 0.0117, 0.0156, 0.0243, 0.0386, 0.0685, 0.1193, 0.1947, 0.3303],
+    ]
+)
+"""Quantiles at _LEVELS of psfsize_r (arcsec) and E(B-V) (mag) of those regions, by depth's rank."""
+
+_SEEING_DUST = 0.2
+"""Correlation of their normal scores where depth is the same."""
 
 _SKY_OFFSET_NMGY = (0.0002, 0.0003, 0.0007)
 _SKY_OFFSET_SCATTER = 0.7
@@ -68,11 +90,11 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
     Bands differ by ratios that scatter; exposures follow from the depth.
     """
     t = rng.standard_normal(17)
-    seeing, deep, dusty = _region_scores() @ t[:3]
-    fwhm_r, depth_r, ebv = (
-        from_quantiles(score, _LEVELS, table)
-        for score, table in zip((seeing, deep, dusty), _REGIONS, strict=True)
-    )
+    seeing = t[0]
+    dusty = _SEEING_DUST * seeing + math.sqrt(1 - _SEEING_DUST**2) * t[2]
+    depth_r, rank = from_quantiles(t[1], _DEPTH_LEVELS, _DEPTH), ndtr(t[1])
+    fwhm_r = from_quantiles(seeing, _LEVELS, _at_rank(rank, _FWHM_BY_DEPTH))
+    ebv = from_quantiles(dusty, _LEVELS, _at_rank(rank, _EBV_BY_DEPTH))
     ratio_g = 1.09 * math.exp(_two_sided(t[3] - 0.5 * seeing, 0.075, 0.17) / math.hypot(1, 0.5))
     ratio_z = 0.955 * math.exp(0.14 * (t[4] - 0.3 * seeing) / math.hypot(1, 0.3))
     depth = depth_r + np.array([0.38 + _two_sided(t[5], 0.061, 0.152), 0.0, -1.02 + 0.09 * t[6]])
@@ -95,9 +117,12 @@ def _two_sided(score: float, below: float, above: float) -> float:
     return score * (below if score < 0 else above)
 
 
-@lru_cache(maxsize=1)
-def _region_scores() -> np.ndarray:
-    return np.linalg.cholesky(_REGION_CORRELATION)
+def _at_rank(rank: float, table: np.ndarray) -> np.ndarray:
+    """A row of quantiles at a depth's rank, between the table's rows."""
+    position = np.interp(rank, _DEPTH_RANKS, np.arange(len(table)))
+    below = min(int(position), len(table) - 2)
+    weight = position - below
+    return table[below] * (1 - weight) + table[below + 1] * weight
 
 
 def extinction(ebv: float) -> np.ndarray:
