@@ -109,9 +109,11 @@ def _observe(
     galaxies = centre.galaxies + field.draw_galaxies(rng, half_side, cfg.neighbours_per_arcmin2)
     galaxies += field.draw_satellites(rng, centre.galaxies[:1], cfg.satellites_per_host)
     stars = field.draw_stars(rng, half_side, cfg.stars_per_arcmin2, seen.ebv)
-    light = paint(galaxies, stars, seen, cfg.size_pix)
     stars += centre.stars
-    light += flaws.star_glare(stars, seen, cfg.size_pix)
+    bright = flaws.bright_stars(stars)
+    light = paint(galaxies, stars[~bright], seen, cfg.size_pix)
+    if bright.any():
+        light += flaws.star_glare(stars[bright], seen, cfg.size_pix)
     if centre.ghost is not None:
         light += flaws.ghost(rng, cfg.size_pix, centre.ghost).astype(np.float32)
     noise = generator(host_id, str(cfg.seed), "noise")

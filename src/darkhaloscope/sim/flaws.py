@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from darkhaloscope.sim.paint import Stars
+from darkhaloscope.sim.paint import PSF, Stars
 from darkhaloscope.sim.sky import Conditions, extinction
 from darkhaloscope.units import (
     BANDS,
@@ -34,21 +34,36 @@ _SPIKE_ANGLES = np.radians([45.0, 135.0])
 """DECam's vanes stand diagonally to the coadds' axes."""
 
 
+def bright_stars(stars: Stars) -> np.ndarray:
+    """Which of them show more than a PSF's core: (star,) bool."""
+    return stars.mags[:, 1] < _WINGS_R_MAG
+
+
 def star_glare(stars: Stars, conditions: Conditions, size: int) -> np.ndarray:
-    """Wings and diffraction spikes of stars brighter than r = 17.5: (band, y, x), nmgy."""
-    glare = np.zeros((len(BANDS), size, size), np.float32)
-    bright = stars[stars.mags[:, 1] < _WINGS_R_MAG]
+    """Bright stars with wings and diffraction spikes: (band, y, x) float32, nmgy.
+
+    Their core is the Moffat itself, on the pixels: a Fourier sum would ring at their brightness
+    """
+    glare = np.zeros((len(BANDS), size, size))
     y, x = _grid(size)
-    area = PIXEL_SCALE_ARCSEC**2
-    for star_x, star_y, mags in zip(bright.x, bright.y, bright.mags, strict=True):
+    for star_x, star_y, mags in zip(stars.x, stars.y, stars.mags, strict=True):
+        flux = flux_from_mag(mags + extinction(conditions.ebv)) * PIXEL_SCALE_ARCSEC**2
         dx, dy = x - star_x, y - star_y
         radius = np.hypot(np.hypot(dx, dy), _WING_CORE_ARCSEC)
-        shape = area * _WING_PER_ARCSEC2 * (radius / 10) ** _WING_SLOPE
-        flux = flux_from_mag(mags + extinction(conditions.ebv))
-        width = SIGMA_PER_FWHM * conditions.psf_fwhm
-        for b, sigma in enumerate(width):
-            glare[b] += flux[b] * (shape + area * _spikes(dx, dy, sigma))
-    return glare
+        wings = _WING_PER_ARCSEC2 * (radius / 10) ** _WING_SLOPE
+        for b, fwhm in enumerate(conditions.psf_fwhm):
+            core = _moffat(dx, dy, fwhm, *conditions.psf_e[b])
+            glare[b] += flux[b] * (core + wings + _spikes(dx, dy, SIGMA_PER_FWHM * fwhm))
+    return glare.astype(np.float32)
+
+
+def _moffat(dx: np.ndarray, dy: np.ndarray, fwhm: float, e1: float, e2: float) -> np.ndarray:
+    """The PSF that `paint` uses, per arcsec**2."""
+    beta, e = PSF.beta, e1 * e1 + e2 * e2
+    scale = fwhm / (2 * math.sqrt(2 ** (1 / beta) - 1))
+    xx, yy = dx * dx, dy * dy
+    squared = ((1 + e) * (xx + yy) - 2 * e1 * (xx - yy) - 4 * e2 * dx * dy) / (1 - e)
+    return (beta - 1) / (math.pi * scale**2) * (1 + squared / scale**2) ** -beta
 
 
 def _spikes(dx: np.ndarray, dy: np.ndarray, sigma: float) -> np.ndarray:

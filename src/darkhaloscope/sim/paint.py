@@ -20,7 +20,7 @@ from darkhaloscope.units import PIXEL_SCALE_ARCSEC, flux_from_mag
 MARGIN_PIX = 8
 """Objects up to this far beside a stamp are drawn too."""
 
-_PSF = Moffat()
+PSF = Moffat()
 _PAD_PIX = 20
 _CUT_CYCLES_PER_FWHM = 1.6
 """A Moffat's transform is 1e-3 there: nothing beyond is drawn."""
@@ -115,7 +115,7 @@ def _light(galaxies, stars, ebv, ky, kx, size) -> np.ndarray:
     shapes *= _phase(np.concatenate([galaxies.x, stars.x]) + middle, kx)[:, None, :]
     mags = np.concatenate([galaxies.mags, stars.mags])
     flux = flux_from_mag(mags + extinction(ebv)).astype(np.float32)
-    parts = shapes.reshape(len(shapes), -1).view(np.float32)
+    parts = shapes.reshape(len(shapes), len(ky) * len(kx)).view(np.float32)
     light = np.einsum("gb,gk->bk", flux, parts)
     return light.view(np.complex64).reshape(flux.shape[1], len(ky), len(kx))
 
@@ -145,4 +145,4 @@ def _psf(conditions: Conditions, ky: np.ndarray, kx: np.ndarray) -> np.ndarray:
     squared = (1 + e) * (xx + yy) + 2 * e1 * (xx - yy) + 4 * e2 * np.multiply.outer(ky, kx)
     k = torch.from_numpy(np.sqrt(np.clip(squared / (1 - e), 0, None)).astype(np.float32))
     fwhm = torch.from_numpy(conditions.psf_fwhm.astype(np.float32))[:, None, None]
-    return _PSF.profile(k, fwhm).numpy()
+    return PSF.profile(k, fwhm).numpy()
