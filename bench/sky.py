@@ -194,10 +194,12 @@ def comparisons(folder: Path, columns, images: list[np.ndarray]) -> list[Compari
     return [Comparison(name, real[name], made[name]) for name in real]
 
 
-def pixel_tables(folder: Path, images):
+def pixel_tables(folder: Path, images) -> tuple[dict[str, np.ndarray], ...]:
+    """Real and made; cutouts whose host is lost in the noise of a band have no colour, none here."""
     real = [read_cutout(path).image for path in find_cutouts(folder / "dr10_cutouts")]
     tables = [[of_pixels(image) for image in sample] for sample in (real, images)]
-    return tuple({key: np.array([row[key] for row in rows]) for key in rows[0]} for rows in tables)
+    told = [[row for row in rows if np.isfinite(list(row.values())).all()] for rows in tables]
+    return tuple({key: np.array([row[key] for row in rows]) for key in rows[0]} for rows in told)
 
 
 def told_apart(real: np.ndarray, made: np.ndarray, forest: bool) -> Estimate:
