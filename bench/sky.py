@@ -195,7 +195,7 @@ def comparisons(folder: Path, columns, images: list[np.ndarray]) -> list[Compari
 
 
 def pixel_tables(folder: Path, images) -> tuple[dict[str, np.ndarray], ...]:
-    """Real and made; cutouts whose host is lost in the noise of a band have no colour, none here."""
+    """Real and made; cutouts whose host is lost in a band have no colour and are left out."""
     real = [read_cutout(path).image for path in find_cutouts(folder / "dr10_cutouts")]
     tables = [[of_pixels(image) for image in sample] for sample in (real, images)]
     told = [[row for row in rows if np.isfinite(list(row.values())).all()] for rows in tables]
