@@ -280,7 +280,7 @@ def made_density(limit: float, per_arcmin2: float) -> float:
 
 
 def speed(store: Path, hosts: int) -> float:
-    """Cutouts of 64 pixels a second of one core, written and recorded; the first ones are free."""
+    """Cutouts of 64 pixels per CPU second, written and recorded; tables are made before."""
     torch.set_num_threads(1)
     synthetic_row(CutoutsSynthetic(), "warm", "luminous")
     start = time.process_time()
@@ -353,7 +353,8 @@ def _cumulative(axes, values, colour, label) -> None:
 
 def said(pairs, told, correlations, counts, per_second) -> str:
     lines = [
-        f"Cost: {per_second:.0f} cutouts of 64 pixels in g, r, z per second of one core.",
+        f"Cost: {per_second:.0f} cutouts of 64 pixels in g, r, z per CPU second of one core, "
+        "written and recorded.",
         "",
         "| quantity | n real, synthetic | real: 5/16/50/84/95 %, or each | synthetic: the same | "
         "KS distance (chance, 95 %) |",

@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from darkhaloscope.keys import generator
 from darkhaloscope.sim.field import draw_galaxies, draw_satellites, draw_stars
-from darkhaloscope.sim.hosts import draw_host
+from darkhaloscope.sim.hosts import _log_mass, _radius, draw_host
 from darkhaloscope.sim.sky import extinction
 from darkhaloscope.units import PIXEL_SCALE_ARCSEC
 from tolerance import assert_within
@@ -48,9 +48,14 @@ def test_brighter_hosts_are_larger_and_shapes_are_those_of_galaxies(hosts):
     assert 0.3 < (hosts.n > 3).mean() < 0.6
 
 
-def test_a_redder_host_of_one_brightness_is_farther_so_more_luminous_and_smaller_in_angle():
-    few = [draw_host(generator(f"h-{i}"), 0.05) for i in range(500)]
-    assert all(np.isfinite(h.r_e[0]) and 0.1 <= h.r_e[0] <= 7 for h in few)
+def test_of_equal_brightness_the_redder_host_is_farther_so_more_massive():
+    near, far = (10 ** _log_mass(20.0, redshift) for redshift in (0.3, 0.8))
+    assert far > 3 * near
+
+
+def test_a_hosts_radius_follows_the_mass_size_relation():
+    """M = 10^11.2 at z = 0.55: 7.3 kpc, seen at 6.4 kpc per arcsec."""
+    assert abs(_radius(20.0, 0.55, 0.0) - 7.3 / 6.4) < 0.1
 
 
 @pytest.mark.parametrize("per_arcmin2", [5.0, 12.0])

@@ -92,10 +92,14 @@ def _radius(z_mag: float, redshift: float, score: float) -> float:
     Source: mass-size relation of early types of van der Wel et al. (2014), log r_e / kpc =
     0.60 - 0.36 (z - 0.25) + 0.75 (log M - 10.7), scatter 0.12 dex; mass from the z band
     """
-    log_mass = 11.2 - 0.4 * (z_mag - 20.0) + 1.9 * math.log10(redshift / 0.55)
-    log_kpc = 0.60 - 0.36 * (redshift - 0.25) + 0.75 * (log_mass - 10.7) + 0.12 * score
+    mean = 0.60 - 0.36 * (redshift - 0.25) + 0.75 * (_log_mass(z_mag, redshift) - 10.7)
     kpc_per_arcsec = float(np.interp(redshift, _REDSHIFT, _KPC_PER_ARCSEC))
-    return float(np.clip(10**log_kpc / kpc_per_arcsec, 0.25, 6.0))
+    return float(np.clip(10 ** (mean + 0.12 * score) / kpc_per_arcsec, 0.25, 6.0))
+
+
+def _log_mass(z_mag: float, redshift: float) -> float:
+    """log10 of a passive galaxy's stellar mass in suns, to about 0.2 dex."""
+    return 11.2 - 0.4 * (z_mag - 20.0) + 1.9 * math.log10(redshift / 0.55)
 
 
 def _index(kind: int, score: float) -> float:

@@ -152,7 +152,7 @@ def _spike(rng: np.random.Generator, ebv: float) -> LookAlike:
 
 def _ghost(rng: np.random.Generator, ebv: float) -> LookAlike:
     """A red galaxy with the edge of a ghost across it, an arc that follows no galaxy."""
-    peak = 0.011 * math.exp(rng.normal(0, 0.3)) * np.exp(rng.normal(0, 0.25, 3))
+    peak = 0.008 * math.exp(rng.normal(0, 0.3)) * np.exp(rng.normal(0, 0.25, 3))
     return LookAlike(draw_host(rng, ebv), no_stars(), ghost=peak * np.array([0.7, 1.0, 1.6]))
 
 
