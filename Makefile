@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts recovery docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts recovery sky docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -46,6 +46,10 @@ bench-cutouts: $(VENV)/.dev
 
 recovery: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/recovery.py --write
+
+# The synthetic sky against real DR10 places, hosts and cutouts; needs $$DHS_REAL_DATA.
+sky: $(VENV)/.dev
+	$(BIN)/python bench/sky.py --write
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make.py

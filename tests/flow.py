@@ -6,9 +6,9 @@ import pytest
 
 from darkhaloscope.config import BankHybrid, CutoutsSynthetic, Inject, Plan
 from darkhaloscope.jobs.banks import bank_hybrid
-from darkhaloscope.jobs.cutouts import cutouts_synthetic
 from darkhaloscope.jobs.inject import inject_all
 from darkhaloscope.jobs.plan import plan
+from darkhaloscope.jobs.synthetic import cutouts_synthetic
 
 BANK = BankHybrid(n_sources=40)
 SKY = CutoutsSynthetic(n_hosts=24, size_pix=48)

@@ -213,9 +213,9 @@ def cutouts_synthetic(
     cfg: Annotated[CutoutsSynthetic, _Flat] = CutoutsSynthetic(),
 ) -> None:
     """Make luminous galaxies on a synthetic sky with the survey's seeing, depth and noise."""
-    from darkhaloscope.jobs import cutouts, pool
+    from darkhaloscope.jobs import pool, synthetic
 
-    cutouts.cutouts_synthetic(out, cfg, pool.count(processes))
+    synthetic.cutouts_synthetic(out, cfg, pool.count(processes))
 
 
 @cutouts_app.command(name="npz")

@@ -23,6 +23,7 @@ def _setting(description: str, **limits: Any) -> Any:
 
 Split = Literal["train", "val", "test"]
 PerBand = tuple[float, float, float]
+LookAlike = Literal["ring", "spiral", "merger", "companions", "edge_on", "spike", "ghost"]
 
 
 class Stage(BaseModel):
@@ -224,14 +225,32 @@ class BankHybrid(Bank):
 class CutoutsSynthetic(Splits):
     """`dhs cutouts synthetic`: luminous galaxies on a made sky with the survey's statistics."""
 
-    n_hosts: Annotated[int, _setting("cutouts to make", ge=1)] = 720
+    n_hosts: Annotated[int, _setting("luminous galaxies to make", ge=1)] = 720
+    n_look_alikes: Annotated[
+        int, _setting("cutouts of what is taken for a lens and is none, beside n_hosts", ge=0)
+    ] = 0
+    look_alike_kinds: Annotated[
+        tuple[LookAlike, ...], _setting("kinds of look-alikes, in turn", min_length=1)
+    ] = ("ring", "spiral", "merger", "companions", "edge_on", "spike", "ghost")
     size_pix: Annotated[int, _setting("side of a cutout, pix", ge=32, le=512)] = 64
     neighbours_per_arcmin2: Annotated[
-        float, _setting("galaxies brighter than r = 23.5 per square arcmin", ge=0)
+        float, _setting("galaxies brighter than r = 23.5 per square arcmin", ge=0, le=200)
     ] = 10.0
+    satellites_per_host: Annotated[
+        float, _setting("mean number of companions within 14 arcsec of a host", ge=0, le=50)
+    ] = 2.5
+    stars_per_arcmin2: Annotated[
+        float, _setting("stars brighter than r = 21 per square arcmin", ge=0, le=50)
+    ] = 0.9
     noise_lag1: Annotated[
         float, _setting("correlation of sky noise between adjacent pixels", ge=0, le=0.25)
     ] = 0.25
+    mask_rate: Annotated[
+        float, _setting("share of cutouts with a line of bad pixels in a band", ge=0, le=1)
+    ] = 0.03
+    missing_band_rate: Annotated[
+        float, _setting("share of cutouts that lack a band; they go to quarantine", ge=0, lt=1)
+    ] = 0.005
 
 
 class CutoutsNpz(Stage):

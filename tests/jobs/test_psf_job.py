@@ -20,13 +20,17 @@ SIDE = 31
 @pytest.fixture(scope="module")
 def elliptical(inputs, tmp_path_factory):
     """The small run's inputs, every second host behind elliptical PSFs, all with their images."""
-    folder = tmp_path_factory.mktemp("elliptical")
+    return _inputs(inputs, tmp_path_factory.mktemp("elliptical"), e1=0.12, e2=-0.05)
+
+
+def _inputs(inputs, folder, e1, e2):
+    """The small run's inputs, every second host behind such PSFs, the others behind round ones."""
     (folder / "bank.h5").symlink_to(inputs / "bank.h5")
     table = columns_of(pq.read_table(parts_in(inputs / "cutouts")[0]))
     second = np.arange(len(table["host_id"])) % 2 == 0
     for band in BANDS:
-        table[f"psf_e1_{band}"] = np.where(second, 0.12, 0.0)
-        table[f"psf_e2_{band}"] = np.where(second, -0.05, 0.0)
+        table[f"psf_e1_{band}"] = np.where(second, e1, 0.0)
+        table[f"psf_e2_{band}"] = np.where(second, e2, 0.0)
     table["psf_size_pix"] = np.full(len(second), SIDE, np.int32)
     table["psf_image"] = np.array([_image(table, i) for i in range(len(second))], object)
     store = claim(folder / "cutouts", {"stage": "test"})
@@ -84,8 +88,7 @@ def _added_of(inputs, folder, rows) -> np.ndarray:
     """The same rows behind round PSFs."""
     twin = folder / "round"
     twin.mkdir()
-    for name in ("bank.h5", "cutouts", "plan.parquet"):
-        (twin / name).symlink_to(inputs / name)
+    _inputs(inputs, twin, e1=0.0, e2=0.0)
     light, others = _added(twin, "stamps", Inject(photon_noise=False))
     assert others["task_id"].tolist() == rows["task_id"].tolist()
     return light

@@ -6,9 +6,9 @@ from typing import Any
 
 from darkhaloscope.config import BankHybrid, CutoutsSynthetic, Inject, Plan, Validate, build
 from darkhaloscope.jobs.banks import bank_hybrid
-from darkhaloscope.jobs.cutouts import cutouts_synthetic
 from darkhaloscope.jobs.inject import inject_all
 from darkhaloscope.jobs.plan import plan
+from darkhaloscope.jobs.synthetic import cutouts_synthetic
 from darkhaloscope.jobs.validate import REPORT, validate
 
 _ROWS_PER_PART = 180
