@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.keys import digest_of
+from darkhaloscope.units import SKY_PIXEL_ARCSEC
 
 
 def _setting(description: str, **limits: Any) -> Any:
@@ -73,7 +74,12 @@ class Parent(Splits):
         int, _setting("HEALPix nside of the splits: 32 is 1.8 deg, each doubling halves it", ge=1)
     ] = 32
     guard_arcsec: Annotated[
-        float, _setting("hosts so near another split's sky are flagged; over half a stamp", ge=0)
+        float,
+        _setting(
+            "hosts so near another split's sky are flagged; must exceed half a stamp's diagonal, "
+            "so that no two splits share a pixel",
+            ge=0,
+        ),
     ] = 30.0
     split_tolerance: Annotated[
         float, _setting("largest difference of a split's share of hosts from its fraction", gt=0)
@@ -84,6 +90,12 @@ class Parent(Splits):
         if self.split_nside & (self.split_nside - 1) or self.split_nside > 8192:
             raise ValueError(
                 f"split_nside must be a power of two up to 8192, got {self.split_nside}"
+            )
+        side = SKY_PIXEL_ARCSEC / self.split_nside
+        if 4 * self.guard_arcsec > side:
+            raise ValueError(
+                f"guard_arcsec = {self.guard_arcsec:g} must be at most a quarter of a sky pixel's "
+                f"side, {side:.0f} arcsec at split_nside {self.split_nside}; lower either"
             )
         if not self.selection:
             raise ValueError("selection must name at least one of desi_lrg, plan, massive")

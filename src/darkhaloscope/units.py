@@ -20,6 +20,9 @@ ELECTRONS_PER_NMGY_PER_EXPOSURE = 3.7e3
 EXTINCTION_PER_EBV = {"g": 3.214, "r": 2.165, "z": 1.211}
 """A_b / E(B-V) on the SFD98 scale, DECam filters. Source: Legacy Surveys DR10 description."""
 
+SKY_PIXEL_ARCSEC = math.degrees(math.sqrt(math.pi / 3)) * 3600
+"""Side of a square of the area of a HEALPix pixel of nside 1; goes as 1 / nside."""
+
 
 def flux_from_mag(mag):
     """AB magnitude to nmgy."""

@@ -230,6 +230,7 @@ def test_bad_catalogues_are_said(tmp_path, capfd, spoil, said):
         (["--split-nside", "33"], "power of two"),
         (["--selection", "lrg"], "lrg"),
         (["--guard-arcsec", "-1"], "guard_arcsec"),
+        (["--split-nside", "2048"], "at most a quarter of a sky pixel's side, 103 arcsec"),
     ],
 )
 def test_bad_settings_are_said(catalogues, tmp_path, capfd, words, said):
