@@ -185,12 +185,60 @@ def test_the_real_sweep_and_tractor_slices(real_data, tmp_path):
 
 
 def test_fractions_are_asserted(tmp_path):
-    """Ten hosts on one pixel can have no fractions; the message says what would help."""
+    """Forty hosts on one pixel can have no fractions, nor on finer ones; nothing is lost."""
     ra, dec = 150 + np.linspace(0.1, 0.4, 40), np.full(40, 2.0)
     sweeps.write(tmp_path / "s.fits", sweeps.rows(ra, dec))
-    with pytest.raises(DhsError, match=r"miss their fractions.*raise split_nside, to \d+ or so"):
+    said = r"by 0.300.*train 40 = 1.000.*1 sky pixels.*No split_nside .*raise split_tolerance"
+    with pytest.raises(DhsError, match=said):
         parent(tmp_path / "out", [tmp_path / "s.fits"], Parent(), 1)
     assert not (tmp_path / "out" / RECORD).exists() and parts_in(tmp_path / "out")
+
+
+def test_a_finer_nside_is_named_that_does_hold_the_tolerance(tmp_path):
+    rng = np.random.default_rng(3)
+    ra, dec = rng.uniform(150, 170, 3000), rng.uniform(0, 20, 3000)
+    path = sweeps.write(tmp_path / "s.fits", sweeps.rows(ra, dec))
+    coarse = Parent(split_nside=8, split_tolerance=0.03)
+    with pytest.raises(DhsError, match="Choose split_nside") as error:
+        parent(tmp_path / "coarse", [path], coarse, 1)
+    advised = int(str(error.value).split("split_nside = ")[1].split(",")[0])
+    fine = coarse.model_copy(update={"split_nside": advised})
+    parent(tmp_path / "fine", [path], fine, 1)
+    record = read_json(tmp_path / "fine" / RECORD)
+    assert record["sky_pixels"] > 50 and sum(record["split_hosts"].values()) > 2900
+    assert record["sky_area_deg2"] == pytest.approx(400, rel=0.2)
+
+
+def test_a_wider_tolerance_reads_nothing_again(tmp_path, monkeypatch):
+    """It judges the parts, and makes none."""
+    ra, dec = 150 + np.linspace(0.1, 0.4, 40), np.full(40, 2.0)
+    path = sweeps.write(tmp_path / "s.fits", sweeps.rows(ra, dec))
+    with pytest.raises(DhsError, match="miss their fractions"):
+        parent(tmp_path / "out", [path], Parent(), 1)
+    monkeypatch.setattr(job, "_parent_part", lambda task: pytest.fail("made again"))
+    parent(tmp_path / "out", [path], Parent(split_tolerance=0.4), 1)
+    assert read_json(tmp_path / "out" / RECORD)["split_tolerance"] == 0.4
+
+
+def test_objects_come_in_the_order_of_bricks_and_numbers(tmp_path):
+    n = 30
+    columns = sweeps.rows(150 + np.linspace(0.01, 0.05, n), np.full(n, 2.0))
+    turned = {name: values[::-1] for name, values in columns.items()}
+    path = sweeps.write(tmp_path / "s.fits", turned)
+    parent(tmp_path / "out", [path], Parent(split_tolerance=1.0), 1)
+    names = table(tmp_path / "out")["host_id"]
+    assert names == [f"10000-330000-{i}" for i in range(n)]
+
+
+def test_catalogues_without_objects_are_passed_over(catalogues, tmp_path):
+    """A brick may hold none; a run of none at all is an error."""
+    nothing = {name: values[:0] for name, values in sweeps.rows([1.0], [2.0]).items()}
+    empty = sweeps.write(tmp_path / "tractor-1.fits", nothing)
+    parent(tmp_path / "out", [empty, catalogues / "sweep-0.fits"], ALL, 1)
+    assert read_json(tmp_path / "out" / RECORD)["counts"]["read"] == 800
+    with pytest.raises(DhsError, match="holds no objects"):
+        parent(tmp_path / "none", [empty], ALL, 1)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_catalogue_given_twice_is_refused(catalogues, tmp_path):
@@ -198,6 +246,16 @@ def test_a_catalogue_given_twice_is_refused(catalogues, tmp_path):
     files[1].write_bytes(files[0].read_bytes())
     with pytest.raises(DhsError, match=r"\d+ objects are in .* twice"):
         parent(tmp_path / "out", files, ALL, 1)
+
+
+def test_two_releases_of_one_sky_are_refused(tmp_path):
+    """The same galaxies under other names, some milliarcseconds off."""
+    ra, dec = sweeps.sky(400, 3)
+    sweeps.write(tmp_path / "sweep-a.fits", sweeps.rows(ra, dec))
+    again = sweeps.rows(ra, dec + 1e-6, RELEASE=np.full(400, 9010, np.int16))
+    sweeps.write(tmp_path / "sweep-b.fits", again)
+    with pytest.raises(DhsError, match=r"39\d of \d+ hosts .* within 1.6 arcsec of another"):
+        parent(tmp_path / "out", [tmp_path], ALL, 1)
 
 
 @pytest.mark.parametrize(

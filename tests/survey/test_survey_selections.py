@@ -54,6 +54,12 @@ def test_desis_quality_cuts(spoilt):
     assert not desi_lrg(LRG | {spoilt: np.zeros(1)})[0]
 
 
+@pytest.mark.parametrize(("bit", "taken"), [(1, False), (11, True), (12, False), (13, False)])
+def test_desi_leaves_out_what_lies_in_its_masks(bit, taken):
+    """BRIGHT, GALAXY and CLUSTER, not MEDIUM: get_default_maskbits of desitarget."""
+    assert desi_lrg(LRG | {"maskbits": np.array([1 << bit])})[0] == taken
+
+
 def test_desi_leaves_out_gaia_stars_and_bright_fibers():
     assert not desi_lrg(LRG | {"gaia_phot_g_mean_mag": np.array([17.0])})[0]
     assert desi_lrg(LRG | {"gaia_phot_g_mean_mag": np.array([0.0])})[0]

@@ -5,6 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sweeps
 from darkhaloscope.errors import DhsError
@@ -14,6 +17,7 @@ from darkhaloscope.survey.tractor import (
     blocks,
     check_units,
     depth_mag,
+    depth_of,
     find_catalogues,
     flags_of,
     host_ids,
@@ -113,6 +117,42 @@ def test_magnitudes_for_inverse_variances_are_refused(tmp_path, band):
         check_units(path, read(path))
 
 
+def test_depths_named_in_magnitudes_are_taken_as_such(tmp_path):
+    columns = sweeps.rows(RA, DEC, psfdepth_r_mag=np.full(10, 24.3))
+    del columns["PSFDEPTH_R"]
+    got = read(sweeps.write(tmp_path / "s.fits", columns))
+    check_units("s.fits", got)
+    assert (depth_of(got, "r") == 24.3).all()
+    assert_within(depth_of(got, "g")[0], 22.5 - 2.5 * np.log10(5 / 1500**0.5), 1e-6, "g")
+    with pytest.raises(DhsError, match="psfdepth_r_mag reaches 900, which are no magnitudes"):
+        check_units("s.fits", got | {"psfdepth_r_mag": np.full(10, 900.0)})
+
+
+def test_one_odd_value_hides_no_wrong_unit():
+    depth = np.r_[np.full(400, 24.3), 5000.0]
+    ra = np.full(401, 1.0)
+    columns = {f"flux_{b}": np.geomspace(0.1, 1e4, 401) for b in "grz"}
+    with pytest.raises(DhsError, match="which are magnitudes"):
+        check_units("s.fits", columns | {"ra": ra, "dec": ra, "psfdepth_r": depth})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ({"psfsize_r": np.full(30, 5.0)}, "psfsize_r is 5 in the median"),
+        ({"psfsize_z": np.full(30, 3.3e-4)}, "psfsize_z is 0.00033 in the median"),
+        ({f"flux_{b}": np.linspace(17, 23, 30) for b in "grz"}, "which are magnitudes; fluxes"),
+        ({"ra": np.r_[np.nan, np.ones(29)]}, "of 1 objects are not degrees"),
+    ],
+)
+def test_other_units_are_refused(spoil, said):
+    n = 30
+    columns = {k.lower(): v for k, v in sweeps.rows(np.ones(n), np.ones(n)).items()}
+    check_units("s.fits", columns)
+    with pytest.raises(DhsError, match=said):
+        check_units("s.fits", columns | spoil)
+
+
 def test_positions_that_are_no_degrees_are_refused(tmp_path):
     path = sweeps.write(tmp_path / "s.fits", sweeps.rows(RA - 200, DEC))
     with pytest.raises(DhsError, match="not degrees"):
@@ -135,15 +175,47 @@ def test_angles_run_from_north_to_east(e1, e2, east_of_north_deg):
     assert q[0] == pytest.approx(0.7 / 1.3)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.05, 0.9), st.floats(0, np.pi))
+def test_an_ellipse_painted_as_tractor_does_lies_along_our_angle(size, angle):
+    """On a TAN image of the survey's orientation, by the moments of what is painted.
+
+    Tractor's axes: unit circle to (RA, Dec) by ((c q, s), (-s q, c)), of its angle's cos and sin.
+    """
+    columns = {"ra": np.zeros(1), "type": np.array(["SER"], object), "shape_r": np.ones(1)}
+    e1, e2 = size * np.cos(2 * angle), size * np.sin(2 * angle)
+    columns |= {"shape_e1": np.array([e1]), "shape_e2": np.array([e2]), "sersic": np.ones(1)}
+    _, _, q, phi = shapes(columns)
+    c, s = np.cos(angle), np.sin(angle)
+    b = (1 - size) / (1 + size)
+    turns = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    east, north = np.array([[c * b, s], [-s * b, c]]) @ [np.cos(turns), np.sin(turns)]
+    x, y = SURVEY_WCS.wcs_world2pix(150 + east / 3600 / np.cos(np.radians(2)), 2 + north / 3600, 0)
+    values, axes = np.linalg.eigh(np.cov(x, y))
+    assert np.sqrt(values[0] / values[1]) == pytest.approx(q[0], rel=1e-3)
+    assert abs(axes[:, 1] @ [np.cos(phi[0]), np.sin(phi[0])]) == pytest.approx(1, abs=1e-6)
+
+
+def _survey_wcs() -> WCS:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix = [150, 2], [1800.5, 1800.5]
+    wcs.wcs.cd = np.diag([-0.262 / 3600, 0.262 / 3600])  # of coadds
+    return wcs
+
+
+SURVEY_WCS = _survey_wcs()
+
+
 def test_telescopes():
     def of(**columns):
         n = len(next(iter(columns.values())))
         blank = {"ra": np.full(n, 180.0), "dec": np.full(n, 10.0)}
         return telescope_of_rows(blank | columns).tolist()
 
-    assert of(release=np.array([8000, 8001, 9010, 9011, 10000, 6000, 7000])) == [
-        "decam", "90prime-mosaic", "decam", "90prime-mosaic", "decam", "90prime-mosaic", "decam",
-    ]  # fmt: skip
+    south, north = (3000, 5000, 7000, 7999, 8000, 9010, 9012, 10000, 10001), (4000, 6000)
+    assert set(of(release=np.array(south))) == {"decam"}
+    assert set(of(release=np.array([*north, 8001, 9007, 9011, 9013]))) == {"90prime-mosaic"}
     photsys = np.array(["N", "S"], object)
     assert of(photsys=photsys, release=np.array([9010, 9010])) == ["90prime-mosaic", "decam"]
     assert of(dec=np.array([33.0, 32.0])) == ["90prime-mosaic", "decam"]
@@ -183,6 +255,11 @@ def test_a_cause_sets_its_flag(changed, flags):
     assert flags_of(_one(**changed))[0] == flags
 
 
+def test_stars_of_tycho_are_stars_and_galaxies_of_gaia_stay():
+    assert flags_of(_one(ref_cat="T2"))[0] == Flag.BRIGHT_STAR
+    assert flags_of(_one(ref_cat="G2"))[0] == flags_of(_one(ref_cat="L3"))[0] == 0
+
+
 def test_a_star_that_moves_is_a_star():
     moving = {"pmra": 20.0, "pmra_ivar": 1.0, "pmdec": 0.0, "pmdec_ivar": 1.0}
     assert flags_of(_one(**moving))[0] == Flag.BRIGHT_STAR
@@ -198,12 +275,14 @@ def test_files_are_found_below_folders(tmp_path):
     for name in ("b/sweep-2.fits", "a/sweep-1.fits"):
         sweeps.write(tmp_path / name, sweeps.rows(RA, DEC))
     (tmp_path / "a" / "notes.txt").write_text("x")
-    found = find_catalogues([tmp_path, tmp_path / "a"])
+    sweeps.write(tmp_path / "a" / "brick-1.fits", sweeps.rows(RA, DEC))  # by name only
+    found = find_catalogues([tmp_path, tmp_path / "a", tmp_path / "a" / ".." / "b"])
     assert [p.name for p in found] == ["sweep-1.fits", "sweep-2.fits"]
+    assert find_catalogues([tmp_path / "a" / "brick-1.fits"])[0].name == "brick-1.fits"
     with pytest.raises(DhsError, match="does not exist"):
         find_catalogues([tmp_path / "none"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DhsError, match="no catalogue file"):
+    with pytest.raises(DhsError, match=r"no sweep-\*.fits, tractor-\*.fits, .* found"):
         find_catalogues([tmp_path / "empty"])
 
 

@@ -12,8 +12,9 @@ from darkhaloscope import __version__
 from darkhaloscope.config import Parent
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import Flag, names
-from darkhaloscope.io.parts import RECORD, PartStore, claim, parts_in
-from darkhaloscope.io.tables import metadata_of, read_table, write_table
+from darkhaloscope.io.parts import RECORD, PartStore, claim
+from darkhaloscope.io.tables import write_table
+from darkhaloscope.jobs.parent_tally import COUNTS_KEY, QUARANTINE_DIR, finish
 from darkhaloscope.jobs.pool import each
 from darkhaloscope.jobs.progress import console, progress
 from darkhaloscope.keys import digest_of
@@ -23,9 +24,7 @@ from darkhaloscope.survey.bricks import names_of
 from darkhaloscope.survey.selections import SELECTIONS
 from darkhaloscope.units import BANDS, EXTINCTION_PER_EBV, mag_from_flux
 
-QUARANTINE_DIR = "quarantine"
 _BYTES_A_PART = 1 << 28
-_COUNTS = "dhs.counts"
 Columns = dict[str, np.ndarray]
 
 
@@ -47,13 +46,14 @@ def parent(out: Path, sources: list[Path], cfg: Parent, processes: int) -> None:
     """Write the parent table: parts by catalogue file, flagged objects in quarantine.
 
     Parts that exist are kept. Raises DhsError for a file that cannot be read or lacks a column that
-    the selection needs, if nothing is selected, if an object is there twice, or if the splits miss
-    their fractions
+    the selection needs; if nothing is selected, an object is there twice, or the splits miss their
+    fractions, after the parts are written, and without a run record
     """
     files = tractor.find_catalogues(sources)
     listing = digest_of(*(f"{path.name} {path.stat().st_size}" for path in files))
-    identity = {"stage": "parent", "config": cfg.as_json(), "files": listing, "dhs": __version__}
-    _first_rows_are_fit(files[0], cfg)
+    settings = cfg.model_dump_json(exclude={"split_tolerance"})  # judges parts, makes none
+    identity = {"stage": "parent", "config": settings, "files": listing, "dhs": __version__}
+    _first_rows_are_fit(files, cfg)
     store = claim(out, identity)
     tasks = [PartTask(store, i, some, cfg) for i, some in enumerate(_grouped(files))]
     todo = [task for task in tasks if not store.is_done(task.part)]
@@ -64,16 +64,17 @@ def parent(out: Path, sources: list[Path], cfg: Parent, processes: int) -> None:
     with progress("parent", sum(task.mib for task in todo), "MiB") as advance:
         for mib in each(_parent_part, todo, processes):
             advance(mib)
-    _finish(store, cfg)
+    finish(store, cfg)
 
 
-def _first_rows_are_fit(path: Path, cfg: Parent) -> None:
+def _first_rows_are_fit(files: list[Path], cfg: Parent) -> None:
     """The commonest mistakes are said before any work."""
-    for columns in tractor.blocks(path):
-        tractor.check_units(path, columns)
-        _check_needs(path, columns, cfg)
-        return
-    raise DhsError(f"{path} holds no rows; give catalogues with objects")
+    for path in files:
+        columns = next(tractor.blocks(path))
+        if len(columns["ra"]):
+            tractor.check_units(path, columns)
+            return _check_needs(path, columns, cfg)
+    raise DhsError(f"{files[0]} holds no objects, nor do {len(files) - 1} others; give catalogues")
 
 
 def _check_needs(path: Path, columns: Columns, cfg: Parent) -> None:
@@ -117,11 +118,17 @@ def _parent_part(task: PartTask) -> int:
             tractor.check_units(path, columns)
             _check_needs(path, columns, task.cfg)
             tables.append(_selected(columns, task.cfg, counts))
-    rows = {c.name: np.concatenate([t[c.name] for t in tables]) for c in PARENT}
-    order = np.lexsort((rows["host_id"].astype(str), rows["brick"].astype(str)))
-    rows = {name: values[order] for name, values in rows.items()}
+    rows = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+    order = _by_brick(rows)
+    rows = {c.name: rows[c.name][order] for c in PARENT}
     _write(task, rows, counts)
     return task.mib
+
+
+def _by_brick(rows: Columns) -> np.ndarray:
+    """The order of bricks, then of the survey's object numbers."""
+    brick, name = rows["brick"].astype(str), rows["host_id"].astype(str)
+    return np.lexsort((name, rows["objid"], rows["release"], brick))
 
 
 def _selected(columns: Columns, cfg: Parent, counts: Counter) -> Columns:
@@ -146,7 +153,7 @@ def _rows(columns: Columns, masks: dict[str, np.ndarray], cfg: Parent) -> Column
     ra, dec = columns["ra"].astype(float) % 360, columns["dec"].astype(float)
     radius, index, q, phi = tractor.shapes(columns)
     telescope = tractor.telescope_of_rows(columns)
-    sky = (ra, dec, cfg.split_fractions, f"sky-{cfg.seed}", cfg.split_nside)
+    sky = (ra, dec, cfg.split_fractions, split.salt_of(cfg.seed), cfg.split_nside)
     flags = tractor.flags_of(columns)
     flags |= np.where(telescope != cfg.telescope, int(Flag.OTHER_TELESCOPE), 0)
     flags |= np.where(split.near_another_split(*sky, cfg.guard_arcsec), int(Flag.GUARD_BAND), 0)
@@ -163,6 +170,7 @@ def _rows(columns: Columns, masks: dict[str, np.ndarray], cfg: Parent) -> Column
         "release": known("release", -1).astype(np.int32),
         "healpix": split.sky_pixels(ra, dec, cfg.split_nside).astype(np.int64),
         "split": split.splits_by_sky(*sky),
+        "objid": known("objid", 0).astype(np.int64),
         "type": columns["type"].astype(object),
         "ebv_mag": known("ebv", np.nan).astype(float),
         "host_mag_w1": mag_from_flux(known("flux_w1", np.nan)),
@@ -176,7 +184,7 @@ def _rows(columns: Columns, masks: dict[str, np.ndarray], cfg: Parent) -> Column
     for band in BANDS:
         psf = known(f"psfsize_{band}", np.nan).astype(float)
         rows[f"psf_fwhm_{band}_arcsec"] = np.where(psf > 0, psf, np.nan)
-        rows[f"psf_depth_{band}_mag"] = tractor.depth_mag(known(f"psfdepth_{band}", np.nan))
+        rows[f"psf_depth_{band}_mag"] = tractor.depth_of(columns, band)
         rows[f"nexp_{band}"] = known(f"nobs_{band}", 0).astype(np.int32)
         rows[f"host_mag_{band}"] = mag_from_flux(columns[f"flux_{band}"])
     return rows | {f"is_{name}": mask for name, mask in masks.items()}
@@ -186,7 +194,7 @@ def _write(task: PartTask, rows: Columns, counts: Counter) -> None:
     """The part last: it is the commit, and carries the counts."""
     good = rows["host_flags"] == 0
     counts |= _tally(rows, good)
-    metadata = task.store.metadata() | {_COUNTS: json.dumps(counts, sort_keys=True)}
+    metadata = task.store.metadata() | {COUNTS_KEY: json.dumps(counts, sort_keys=True)}
     path = task.store.path(task.part)
     if not good.all():
         bad = {name: values[~good] for name, values in rows.items()}
@@ -206,86 +214,3 @@ def _tally(rows: Columns, good: np.ndarray) -> Counter:
             counts[f"flagged: {flag.name}"] = hit
     counts.update(f"type: {kind}" for kind in rows["type"])
     return counts
-
-
-def _finish(store: PartStore, cfg: Parent) -> None:
-    """Counts over all parts, the fractions of the splits asserted, and the run record."""
-    counts: Counter[str] = Counter()
-    ids, pixels, words = [], [], []
-    for path in parts_in(store.folder):
-        counts += Counter(json.loads(metadata_of(path)[_COUNTS]))
-        table = read_table(path, PARENT, ["host_id", "healpix", "split"]).to_pydict()
-        ids.append(np.array([int(digest_of(i)[:15], 16) for i in table["host_id"]], np.int64))
-        pixels.append(np.array(table["healpix"], np.int64))
-        words.append(np.array(table["split"], "U5"))
-    _say(counts, cfg)
-    if not counts["hosts"]:
-        raise DhsError(
-            f"no host is left of {counts['read']} objects: {counts['selected']} are selected by "
-            f"{', '.join(cfg.selection)}, all flagged; see {store.folder / QUARANTINE_DIR}"
-        )
-    _no_doubles(np.concatenate(ids), store.folder)
-    shares = _asserted_splits(np.concatenate(pixels), np.concatenate(words), cfg)
-    digest = store.write_record(
-        counts=dict(sorted(counts.items())),
-        split_fractions=shares,
-        healpix_nside=cfg.split_nside,
-    )
-    console.print(f"parent {store.folder}: {counts['hosts']} hosts, digest {digest[:16]}")
-
-
-def _say(counts: Counter, cfg: Parent) -> None:
-    console.print(
-        f"  {counts['read']} objects read, {counts['not primary']} of them not primary; "
-        f"{counts['selected']} selected, {counts['hosts']} usable"
-    )
-    for name in SELECTIONS:
-        if counts[f"not known: {name}"]:
-            said = "not known, the catalogue lacks its columns"
-        else:
-            said = f"{counts[f'selected: {name}']} selected, {counts[f'hosts: {name}']} usable"
-        console.print(f"  {name:<10} {said}{'' if name in cfg.selection else ' (not asked for)'}")
-    for key in sorted(counts, key=lambda k: -counts[k]):
-        if key.startswith(("flagged: ", "type: ")):
-            console.print(f"  {key:<26} {counts[key]}")
-
-
-def _no_doubles(ids: np.ndarray, folder: Path) -> None:
-    doubled = len(ids) - len(np.unique(ids))
-    if doubled:
-        raise DhsError(
-            f"{doubled} objects are in {folder} twice: give sweeps or Tractor files, not both, and "
-            "each file once; then choose another folder"
-        )
-
-
-def _asserted_splits(pixels: np.ndarray, words: np.ndarray, cfg: Parent) -> dict[str, float]:
-    """Each split's share of hosts. Raises DhsError if one misses its fraction."""
-    shares = {word: float((words == word).mean()) for word in split.WORDS}
-    by_pixel = np.unique(pixels, return_counts=True)[1]
-    said = ", ".join(
-        f"{word} {share:.3f} ({wanted:g} wanted)"
-        for (word, share), wanted in zip(shares.items(), cfg.split_fractions, strict=True)
-    )
-    console.print(f"  splits over {len(by_pixel)} sky pixels: {said}")
-    worst = max(
-        abs(share - wanted)
-        for share, wanted in zip(shares.values(), cfg.split_fractions, strict=True)
-    )
-    if worst > cfg.split_tolerance:
-        scatter = split.expected_scatter(by_pixel, 0.5)
-        raise DhsError(
-            f"the splits miss their fractions by {worst:.3f}, more than split_tolerance "
-            f"{cfg.split_tolerance:g}: {said}. {len(by_pixel)} sky pixels of nside "
-            f"{cfg.split_nside} scatter by up to {scatter:.3f}: raise split_nside, to "
-            f"{_nside_for(scatter, cfg)} or so, or split_tolerance"
-        )
-    return shares
-
-
-def _nside_for(scatter: float, cfg: Parent) -> int:
-    """Smaller pixels scatter less, by about their side."""
-    nside = cfg.split_nside
-    while scatter > cfg.split_tolerance / 2 and nside < 8192:
-        nside, scatter = nside * 2, scatter / 2
-    return nside

@@ -26,6 +26,9 @@ _COLOUR_SCATTER = 0.35
 _W1_PER_EBV = 0.184  # A_W1 / E(B-V), DR10 catalogues page
 
 
+_DESI_MASK = 1 << 1 | 1 << 12 | 1 << 13  # BRIGHT, GALAXY, CLUSTER
+
+
 @dataclass(frozen=True)
 class Selection:
     """A named selection."""
@@ -45,10 +48,11 @@ def _dereddened(columns: Columns, band: str, flux: str = "flux") -> np.ndarray:
 
 
 def desi_lrg(columns: Columns) -> np.ndarray:
-    """DESI luminous red galaxies, south: 0.4 < z < 1.
+    """DESI luminous red galaxies, by the cuts of the south (DECam): 0.4 < z < 1.
 
-    Source: Zhou et al. (2023), AJ 165, 58, equations for DECam photometry; their quality cuts on
-    exposures, inverse variances, total fiber flux and Gaia stars are made where the columns exist
+    Their quality cuts on exposures, inverse variances, total fiber flux, Gaia stars and maskbits
+    are made where the columns exist.
+    Source: Zhou et al. (2023), AJ 165, 58; isLRG_colors and notinLRG_mask of desitarget.cuts
     """
     g, r, z, w1 = (_dereddened(columns, band) for band in ("g", "r", "z", "w1"))
     fiber = _dereddened(columns, "z", "fiberflux")
@@ -67,6 +71,8 @@ def _well_measured(columns: Columns) -> np.ndarray:
     for name in ("flux_ivar_r", "flux_ivar_z", "flux_ivar_w1", "nobs_g", "nobs_r", "nobs_z"):
         if name in columns:
             good &= columns[name] > 0
+    if "maskbits" in columns:
+        good &= (columns["maskbits"].astype(int) & _DESI_MASK) == 0
     if "fibertotflux_z" in columns:
         total = mag_from_flux(columns["fibertotflux_z"])
         good &= ~(total <= 17.5)

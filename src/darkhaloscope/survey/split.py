@@ -1,5 +1,7 @@
 """Train, val or test by place on the sky, so that one piece of sky serves one purpose only."""
 
+from collections.abc import Sequence
+
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import angular_separation
@@ -110,6 +112,16 @@ def _moved(ra_deg, dec_deg, by_arcsec: float, turn: float) -> tuple[np.ndarray, 
     north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
     x, y, z = np.cos(far) * at + np.sin(far) * (np.cos(turn) * east + np.sin(turn) * north)
     return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arcsin(np.clip(z, -1, 1)))
+
+
+def salt_of(seed: int) -> str:
+    """The salt that gives a seed's splits, in every stage."""
+    return f"sky-{seed}"
+
+
+def worst_miss(hosts: Sequence[int], fractions: Fractions) -> float:
+    """The largest difference of a split's share of hosts from its fraction."""
+    return float(np.abs(np.array(hosts) / sum(hosts) - fractions).max())
 
 
 def expected_scatter(hosts_by_pixel: np.ndarray, fraction: float) -> float:

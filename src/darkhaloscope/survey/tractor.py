@@ -5,6 +5,7 @@ with the same names, in any case, are read too. Source: DR8 to DR10 catalogues p
 """
 
 import gzip
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,20 +29,23 @@ Columns = dict[str, np.ndarray]
 REQUIRED = ("ra", "dec", "type", *(f"flux_{band}" for band in BANDS))
 _OPTIONAL = (
     "release", "brickid", "objid", "brickname", "brick_primary", "maskbits", "photsys", "ebv",
-    "flux_w1", "flux_ivar_w1", "mw_transmission_w1", "fiberflux_z", "fibertotflux_z",
+    "ref_cat", "flux_w1", "flux_ivar_w1", "mw_transmission_w1", "fiberflux_z", "fibertotflux_z",
     "sersic", "shape_r", "shape_e1", "shape_e2", "fracdev",
     "shapedev_r", "shapedev_e1", "shapedev_e2", "shapeexp_r", "shapeexp_e1", "shapeexp_e2",
     "gaia_phot_g_mean_mag", "pmra", "pmra_ivar", "pmdec", "pmdec_ivar",
     *(f"{name}_{band}" for band in BANDS for name in (
-        "flux_ivar", "mw_transmission", "nobs", "psfsize", "psfdepth", "allmask", "anymask",
+        "flux_ivar", "mw_transmission", "nobs", "psfsize", "psfdepth", "allmask",
         "fracflux", "fracmasked", "fracin",
     )),
+    *(f"psfdepth_{band}_mag" for band in BANDS),
 )  # fmt: skip
-_SUFFIXES = (".fits", ".fits.gz", ".parquet", ".csv")
+_IN_FOLDERS = re.compile(r"((sweep|tractor)-.*\.fits(\.gz)?|.*\.(parquet|csv))")
 _ROWS_AT_ONCE = 50_000
 
 _BRIGHT = 1 << 1 | 1 << 11  # BRIGHT, MEDIUM
 _SPOILED = 0b111 << 2 | 0b111 << 5 | 1 << 10  # SATUR_grz, ALLMASK_grz, BAILOUT
+_TYCHO = "T2"  # REF_CAT of the stars of Tycho-2
+_MOVING_CHI2 = 25  # proper motion, over its errors: Gaia has galaxies too, which stay
 _SECONDARY = 1 << 0  # NPRIMARY: the neighbouring brick has it too
 
 SATURATED_Z_MAG = 15.5
@@ -53,29 +57,35 @@ MOST_FRACFLUX, MOST_FRACMASKED, LEAST_FRACIN = 5.0, 0.4, 0.3
 
 
 def find_catalogues(sources: list[Path]) -> list[Path]:
-    """The catalogue files of files and folders, in order. Raises DhsError if there is none."""
-    found: set[Path] = set()
+    """The catalogue files of files and folders, in order, each once.
+
+    In folders, at any depth, sweep-*.fits, tractor-*.fits (or .gz), *.parquet and *.csv are taken.
+    Raises DhsError if there is none
+    """
+    found: dict[Path, Path] = {}
     for source in sources:
-        if source.is_dir():
-            found |= {p for p in source.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file()}
-        elif source.exists():
-            found.add(source)
-        else:
+        if not source.exists():
             raise DhsError(f"{source} does not exist; give sweep or Tractor files, or folders")
+        inside = (p for p in source.rglob("*") if _IN_FOLDERS.fullmatch(p.name) and p.is_file())
+        for path in inside if source.is_dir() else (source,):
+            found.setdefault(path.resolve(), path)
     if not found:
         listed = ", ".join(map(str, sources))
-        raise DhsError(f"{listed}: no catalogue file ({', '.join(_SUFFIXES)}) found")
-    return sorted(found)
+        raise DhsError(
+            f"{listed}: no sweep-*.fits, tractor-*.fits, *.parquet or *.csv found; "
+            "give folders that hold them, or name files of other names"
+        )
+    return sorted(found.values())
 
 
 def blocks(path: Path) -> Iterator[Columns]:
-    """The catalogue's known columns, some rows at a time.
+    """The catalogue's known columns, some rows at a time; a file of no rows gives one empty block.
 
     Raises DhsError for a file that is no table, is cut short, or lacks a column of REQUIRED
     """
     try:
         if path.name.endswith(".parquet"):
-            yield from _arrow_blocks(path, pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE))
+            yield from _arrow_blocks(path, _batches(pq.ParquetFile(path)))
         elif path.name.endswith(".csv"):
             yield from _arrow_blocks(path, pc.open_csv(path))
         else:
@@ -98,13 +108,20 @@ def _fits_blocks(path: Path) -> Iterator[Columns]:
             n, at = table.header["NAXIS2"], table.fileinfo()["datLoc"]
     with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
         stream.seek(at)
-        for start in range(0, n, _ROWS_AT_ONCE):
+        for start in range(0, max(n, 1), _ROWS_AT_ONCE):
             rows = min(_ROWS_AT_ONCE, n - start)
             data = stream.read(rows * record.itemsize)
             if len(data) < rows * record.itemsize:
                 raise EOFError(f"{n} rows are announced, row {start} on is not there")
             some = np.frombuffer(data, record)
             yield {name: _native(some[theirs], columns[theirs]) for name, theirs in known.items()}
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    if file.metadata.num_rows:
+        yield from file.iter_batches(_ROWS_AT_ONCE)
+    else:
+        yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
 
 
 def _arrow_blocks(path: Path, batches) -> Iterator[Columns]:
@@ -159,36 +176,90 @@ def depth_mag(psfdepth: np.ndarray) -> np.ndarray:
     return ZERO_POINT_MAG - 2.5 * np.log10(5 / np.sqrt(good))
 
 
+def depth_of(columns: Mapping[str, np.ndarray], band: str) -> np.ndarray:
+    """5 sigma point-source depth of a band, AB: of a column in mag if there is one; else NaN."""
+    if f"psfdepth_{band}_mag" in columns:
+        return columns[f"psfdepth_{band}_mag"].astype(float)
+    return depth_mag(columns.get(f"psfdepth_{band}", np.full(len(columns["ra"]), np.nan)))
+
+
 def check_units(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Raise DhsError if psfdepth holds magnitudes, as brick tables do, or positions are no degrees.
+    """Raise DhsError if values of a column can only be of another unit than its own.
 
     In g and r, 1/nmgy**2 below 30 would be shallower than 22.7 mag, which no brick is.
     """
     for band in ("g", "r"):
-        depth = columns.get(f"psfdepth_{band}", np.zeros(0))
-        depth = depth[depth > 0]
-        if depth.size and depth.max() < 30:
+        depth = _high(columns, f"psfdepth_{band}")
+        if depth < 30:
             raise DhsError(
-                f"{path}: psfdepth_{band} reaches {depth.max():.4g} only, which are magnitudes; "
-                "sweeps and Tractor files hold 1/nmgy^2 (hundreds to thousands): brick tables "
-                "cannot be parents"
+                f"{path}: psfdepth_{band} reaches {depth:.4g} only, which are magnitudes; sweeps "
+                "and Tractor files hold 1/nmgy^2 (hundreds to thousands). Brick tables cannot be "
+                f"parents; if these are depths in AB mag, name the column psfdepth_{band}_mag"
             )
+        in_mag = _high(columns, f"psfdepth_{band}_mag")
+        if 30 < in_mag < np.inf:
+            raise DhsError(
+                f"{path}: psfdepth_{band}_mag reaches {in_mag:.4g}, which are no magnitudes; "
+                f"name the column psfdepth_{band} if it holds 1/nmgy^2"
+            )
+    for band in BANDS:
+        seeing = _middle(columns, f"psfsize_{band}")
+        if not (np.isnan(seeing) or 0.4 < seeing < 4):
+            raise DhsError(
+                f"{path}: psfsize_{band} is {seeing:.3g} in the median, which is no seeing in "
+                "arcsec (0.4 to 4); is it pixels or degrees?"
+            )
+    _check_fluxes(path, columns)
+    _check_positions(path, columns)
+
+
+def _high(columns: Mapping[str, np.ndarray], name: str) -> float:
+    """What 1 % of the positive values reach; infinite if there are none."""
+    values = columns.get(name, np.zeros(0))
+    values = values[values > 0]
+    return float(np.percentile(values, 99)) if values.size else np.inf
+
+
+def _middle(columns: Mapping[str, np.ndarray], name: str) -> float:
+    """Median of the positive values, NaN if there are none."""
+    values = columns.get(name, np.zeros(0))
+    values = values[values > 0]
+    return float(np.median(values)) if values.size else np.nan
+
+
+def _check_fluxes(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Fluxes of a catalogue span decades; where all bands stay within 13 to 27 they are mags."""
+    fluxes = np.concatenate([columns[f"flux_{band}"] for band in BANDS])
+    if len(fluxes) >= 60 and (np.nanmin(fluxes) > 13) and (np.nanmax(fluxes) < 27):
+        raise DhsError(
+            f"{path}: flux_g, flux_r and flux_z all lie within {np.nanmin(fluxes):.4g} to "
+            f"{np.nanmax(fluxes):.4g}, which are magnitudes; fluxes must be nmgy"
+        )
+
+
+def _check_positions(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     ra, dec = columns["ra"], columns["dec"]
-    if ra.size and not (np.nanmin(ra) >= 0 and np.nanmax(ra) <= 360 and np.abs(dec).max() <= 90):
-        raise DhsError(f"{path}: ra or dec are not degrees, 0 to 360 and -90 to 90")
+    off = ~((ra >= 0) & (ra <= 360) & (np.abs(dec) <= 90))
+    if off.any():
+        raise DhsError(
+            f"{path}: ra, dec of {off.sum()} objects are not degrees, 0 to 360 and -90 to 90, "
+            f"the first {ra[off][0]:g}, {dec[off][0]:g}"
+        )
 
 
 def telescope_of_rows(columns: Columns) -> np.ndarray:
     """decam or 90prime-mosaic: by PHOTSYS, else by RELEASE, else by place.
 
-    Releases 8001 and 9011 are of the north, as is DR6; from DR10 on catalogues are of the south.
-    Without either, BASS and MzLS see what is north of Dec 32.375 and of the Galaxy.
+    Of the north are DR4 and DR6, and of DR8 and DR9 (8001 to 9013) the odd numbers; DR10 is of
+    the south. Source: releasedict of desitarget.io. Without either column, BASS and MzLS see what
+    is north of Dec 32.375 and of the Galaxy.
     """
     if "photsys" in columns and np.isin(columns["photsys"], ["N", "S"]).all():
         north = columns["photsys"] == "N"
     elif "release" in columns:
         release = columns["release"].astype(int)
-        north = ((release < 10000) & (release % 10 == 1)) | (release // 1000 == 6)
+        odd = (release // 1000 >= 8) & (release < 10000) & (release % 2 == 1)
+        north = odd | np.isin(release // 1000, (4, 6))
     else:
         place = SkyCoord(columns["ra"] * u.deg, columns["dec"] * u.deg)
         north = (columns["dec"] > NORTHERN_LIMIT_DEG) & (place.galactic.b.deg > 0)
@@ -211,6 +282,8 @@ def shapes(columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 
     |e| = (1 - q) / (1 + q), and the position angle arctan2(e2, e1) / 2 runs from north to east.
     On stamps +x is west and +y north, so that from +x the angle is a quarter turn more.
+    Source: DR10 catalogues page; tractor.ellipses.EllipseE.getRaDecBasis, whose major axis is
+    (sin, cos) of that angle in (RA, Dec)
     """
     n = len(columns["ra"])
     if "shape_r" in columns:
@@ -257,9 +330,11 @@ def _starlight(columns: Columns) -> np.ndarray:
         star |= z - mag_from_flux(columns["flux_w1"]) > REDDEST_Z_MINUS_W1
     if "maskbits" in columns:
         star |= (columns["maskbits"].astype(int) & _BRIGHT) != 0
+    if "ref_cat" in columns:
+        star |= columns["ref_cat"] == _TYCHO
     if all(name in columns for name in ("pmra", "pmra_ivar", "pmdec", "pmdec_ivar")):
         moved = sum(columns[f"pm{x}"] ** 2 * columns[f"pm{x}_ivar"] for x in ("ra", "dec"))
-        star |= np.asarray(moved) > 25
+        star |= np.asarray(moved) > _MOVING_CHI2
     return star
 
 
