@@ -11,6 +11,7 @@ from darkhaloscope.jobs import synthetic
 from darkhaloscope.jobs.cutout_store import quarantined
 from darkhaloscope.jobs.synthetic import cutouts_synthetic, synthetic_row
 from darkhaloscope.schema import CUTOUTS, HOST_KINDS
+from memory import peak_mib
 
 SMALL = CutoutsSynthetic(n_hosts=10, n_look_alikes=7, size_pix=48, missing_band_rate=0.0)
 
@@ -91,3 +92,11 @@ def test_a_row_tells_all_that_was_drawn():
     assert set(row) == {c.name for c in CUTOUTS}
     assert np.isfinite(row["psf_depth_r_mag"]) and row["psf_e1_g"] != 0
     assert not row["host_flags"] & Flag.MISSING_BAND
+
+
+def test_memory_is_flat_in_the_number_of_hosts(tmp_path):
+    peak = [
+        peak_mib(cutouts_synthetic, tmp_path / str(n), CutoutsSynthetic(n_hosts=n, size_pix=32), 1)
+        for n in (720, 2160)
+    ]
+    assert peak[1] < peak[0] + 40, f"MiB: {peak}"
