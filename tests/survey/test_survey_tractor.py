@@ -236,7 +236,10 @@ def _one(**changed):
         ({"maskbits": 1 << 1}, Flag.BRIGHT_STAR),
         ({"maskbits": 1 << 11}, Flag.BRIGHT_STAR),
         ({"flux_z": 1000.0}, Flag.BRIGHT_STAR | Flag.BAD_PHOTOMETRY),
-        ({"flux_z": 1000.0, "flux_r": 500.0}, Flag.BRIGHT_STAR),
+        ({"flux_z": 1000.0, "flux_r": 500.0}, 0),  # z 15, an elliptical at z 0.1
+        ({"flux_z": 1000.0, "flux_r": 300.0}, Flag.BRIGHT_STAR),
+        ({"flux_z": 1000.0, "flux_r": 500.0, "type": "PSF"}, Flag.BRIGHT_STAR | Flag.POINT_SOURCE),
+        ({"flux_z": 1e4, "flux_r": 5e3}, Flag.BRIGHT_STAR),
         ({"flux_w1": 2000.0}, Flag.BRIGHT_STAR),
         ({"flux_r": -0.1}, Flag.BAD_PHOTOMETRY),
         ({"flux_g": np.nan}, Flag.BAD_PHOTOMETRY),

@@ -48,8 +48,11 @@ _TYCHO = "T2"  # REF_CAT of the stars of Tycho-2
 _MOVING_CHI2 = 25  # proper motion, over its errors: Gaia has galaxies too, which stay
 _SECONDARY = 1 << 0  # NPRIMARY: the neighbouring brick has it too
 
-SATURATED_Z_MAG = 15.5
-"""Nothing that becomes a lens in this survey is brighter; stars of this z saturate DECam."""
+BRIGHTEST_Z_MAG = 13.0
+"""AB: the brightest galaxies, of M_z = -24, are so bright at z 0.05; SLACS hosts reach 14.4."""
+NEAR_Z_MAG, NEAR_R_MINUS_Z = 16.0, 1.1
+"""AB: what is brighter is nearer than z 0.3, where no elliptical is redder; stars and the light
+about them are, or are points. All rows of real catalogues with z < 15.5 are points."""
 REDDEST_R_MINUS_Z, REDDEST_Z_MINUS_W1 = 3.0, 3.2
 """AB: no galaxy at z < 1.2 is redder (old ellipticals reach 2.0 and 2.3); halos of stars are."""
 MOST_FRACFLUX, MOST_FRACMASKED, LEAST_FRACIN = 5.0, 0.4, 0.3
@@ -324,8 +327,10 @@ def flags_of(columns: Columns) -> np.ndarray:
 
 
 def _starlight(columns: Columns) -> np.ndarray:
-    z = mag_from_flux(columns["flux_z"])
-    star = z < SATURATED_Z_MAG
+    """No galaxy is so bright, or so red for its brightness, or moves; or the survey says so."""
+    r, z = (mag_from_flux(columns[f"flux_{band}"]) for band in ("r", "z"))
+    like_one = (columns["type"] == "PSF") | (r - z > NEAR_R_MINUS_Z)
+    star = (z < BRIGHTEST_Z_MAG) | ((z < NEAR_Z_MAG) & like_one)
     if "flux_w1" in columns:
         star |= z - mag_from_flux(columns["flux_w1"]) > REDDEST_Z_MINUS_W1
     if "maskbits" in columns:
