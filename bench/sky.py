@@ -1,7 +1,7 @@
 """The synthetic sky against the real one, and what it costs: `make sky`.
 
 Real are the public DR10 cutouts, LRG rows and sky regions of $DHS_REAL_DATA (else ../shared/data);
-nothing of them is kept but the figures. `--write` puts table and figures into docs/.
+no picture of them is kept. `--write` puts table and figures into docs/.
 """
 
 import argparse
@@ -42,6 +42,8 @@ from darkhaloscope.units import BANDS, EXTINCTION_PER_EBV, PIXEL_SCALE_ARCSEC, m
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "sky.md"
+MIXED = DOCS.parent / "build" / "sky_mixed.png"
+SHEET = 24
 BEGIN, END = "<!-- made by make sky -->", "<!-- end -->"
 CUTOUT_SIZE = 101  # of the real ones
 QUANTILES = (5, 16, 50, 84, 95)
@@ -306,11 +308,15 @@ def sheet(images: list[np.ndarray], titles: list[str], across: int) -> bytes:
 
 
 def mixed_sheet(folder: Path, images: list[np.ndarray], real_at=(4, 13, 18)) -> bytes:
-    """Three real cutouts among synthetic ones; the caption of docs/sky.md tells which."""
-    mixed = list(images[: 24 - len(real_at)])
+    """Three real cutouts among synthetic ones; for looking, not for keeping."""
+    mixed = list(images[: SHEET - len(real_at)])
     for place, path in zip(real_at, find_cutouts(folder / "dr10_cutouts"), strict=True):
         mixed.insert(place, read_cutout(path).image)
-    return sheet(mixed, [str(i + 1) for i in range(len(mixed))], 6)
+    return numbered(mixed)
+
+
+def numbered(images: list[np.ndarray]) -> bytes:
+    return sheet(images[:SHEET], [str(i + 1) for i in range(SHEET)], 6)
 
 
 def look_alike_sheet(each: int = 6) -> bytes:
@@ -398,14 +404,16 @@ def main() -> None:
     folder = real_data()
     with tempfile.TemporaryDirectory() as work:
         pairs, told, images, per_second = judged(folder, Path(work), args.hosts, args.cutouts)
+    MIXED.parent.mkdir(exist_ok=True)
+    MIXED.write_bytes(mixed_sheet(folder, images))
     text = said(pairs, told, spearman(pairs), galaxy_counts(folder), per_second)
-    print(text)
+    print(text, f"\nThree real cutouts among synthetic ones: {MIXED}", sep="\n")
     if args.write:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         PAGE.write_text(before + BEGIN + "\n\n" + text + "\n\n" + END + rest.partition(END)[2])
         figures = DOCS / "figures"
         (figures / "sky_statistics.png").write_bytes(figure_of(pairs))
-        (figures / "sky_sheet.png").write_bytes(mixed_sheet(folder, images))
+        (figures / "sky_sheet.png").write_bytes(numbered(images))
         (figures / "look_alikes.png").write_bytes(look_alike_sheet())
 
 
