@@ -235,6 +235,24 @@ def test_a_service_that_fails_in_every_way(parent, served, tmp_path):
     assert not survey.asked
 
 
+def test_a_service_that_is_down_stops_the_run_and_loses_nothing(parent, served, tmp_path):
+    survey, address = served
+    out, answers = tmp_path / "out", tmp_path / "answers"
+    one_part = SERVICE.model_copy(update={"hosts_per_part": 100})
+    first = [f"ra={r:.7f}" for r in _positions()[0][:3]]
+    survey.faults = {piece: [] for piece in first} | {"ra=": ["always:503"]}
+    real = survey.fault
+    survey.fault = lambda a: None if any(f in a for f in first) else real(a)
+    with pytest.raises(DhsError, match=r"not answered for 8 hosts in a row.*503.*run the same"):
+        cutouts_service(out, parent, f"{address}/viewer", answers, one_part)
+    assert not (out / RECORD).exists()
+    survey.faults, survey.fault = {}, real
+    survey.asked.clear()
+    cutouts_service(out, parent, f"{address}/viewer", answers, one_part)
+    assert not any(f in address for f in first for address in survey.asked)
+    assert all_accounted(out) == {}
+
+
 def test_answers_of_a_killed_run_are_not_asked_for_again(parent, served, tmp_path):
     survey, address = served
     out, answers = tmp_path / "out", tmp_path / "answers"

@@ -35,6 +35,8 @@ from darkhaloscope.survey.service import CutoutService
 from darkhaloscope.units import PIXEL_SCALE_ARCSEC
 
 _MEDIAN_EBV_MAG = 0.047
+_MOST_SILENT = 8
+"""Hosts in a row; beyond, nobody is there, and waiting out every host would take days."""
 
 
 class Survey(Protocol):
@@ -134,8 +136,15 @@ def _fetch_part(task: PartTask) -> int:
     known = earlier(task.store, task.part) if task.store.is_done(task.part) else {}
     new = [host for host in hosts if host["host_id"] not in known]
     seen = _survey(task).look(*(np.array([h[k] for h in new]) for k in ("ra_deg", "dec_deg")))
+    silent = 0
     for host, what in zip(new, seen, strict=True):
         known[host["host_id"]] = host_row(host, what)
+        silent = silent + 1 if what.flags & Flag.NO_ANSWER else 0
+        if silent == _MOST_SILENT:
+            raise DhsError(
+                f"{task.root} has not answered for {silent} hosts in a row: {what.why}; run the "
+                "same command again later: what came is kept"
+            )
     write_part(task.store, task.part, [known[host["host_id"]] for host in hosts])
     return len(hosts)
 
