@@ -1,7 +1,11 @@
-"""Ctrl-C is never lost, wherever it strikes."""
+"""The local engine: Ctrl-C is never lost, and no worker outlives its run."""
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +61,38 @@ def test_an_ignored_interrupt_stays_ignored():
 def test_fewer_than_one_process_is_refused(asked):
     with pytest.raises(DhsError, match="at least 1"):
         pool.count(asked)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _note(folder: str) -> None:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(0.2)
+
+
+def test_workers_of_a_killed_run_end_with_it(tmp_path):
+    code = (
+        "from darkhaloscope.jobs import pool\n"
+        "from test_pool import _note\n"
+        "if __name__ == '__main__':\n"
+        f"    list(pool.each(_note, [{str(tmp_path / 'pids')!r}] * 1000, 2))\n"
+    )
+    (tmp_path / "pids").mkdir()
+    (tmp_path / "run.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen([sys.executable, str(tmp_path / "run.py")], env=environment)
+    while len(list((tmp_path / "pids").iterdir())) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    workers = [int(path.name) for path in (tmp_path / "pids").iterdir()]
+    end = time.monotonic() + 30
+    while any(_alive(pid) for pid in workers):
+        assert time.monotonic() < end, "a worker outlives its parent"
+        time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -45,7 +46,7 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
         pool = ProcessPoolExecutor(
             min(processes, len(pending)),
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_one_thread,
+            initializer=_start_worker,
         )
         try:
             with _interrupts_blocked():  # workers inherit this: the parent decides when to stop
@@ -114,6 +115,19 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker() -> None:
+    _one_thread()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _one_thread() -> None:
