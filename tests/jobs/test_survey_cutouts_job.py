@@ -150,6 +150,19 @@ def test_bricks_that_do_not_answer_are_tried_again_next_time(parent, served, tmp
     assert digest_of_parts(out) == digest_of_parts(tmp_path / "undisturbed")
 
 
+def test_one_silent_brick_does_not_stop_the_others(served, tmp_path):
+    survey, address = served
+    survey.faults[f"{WEST.name}-image-g"] = ["always:503"]
+    six = scattered(WEST, 6, 0), scattered(EAST, 6, 1)
+    ra, dec = (np.concatenate([np.resize(brick[i], 12) for brick in six]) for i in (0, 1))
+    table = write_parent(tmp_path / "parent", parent_rows(ra, dec))
+    big = BRICKS.model_copy(update={"hosts_per_part": 100})
+    cutouts_bricks(tmp_path / "out", table, f"{address}/tree", big, 1)
+    causes = Counter(row["cause"] for row in bad(tmp_path / "out").values())
+    assert causes["NO_ANSWER"] == 12
+    assert len(good(tmp_path / "out")) + len(bad(tmp_path / "out")) == 24
+
+
 def test_missing_bands_bricks_and_damage_are_kept_apart(tree, parent, tmp_path):
     root, out = tmp_path / "tree", tmp_path / "out"
     shutil.copytree(tree, root)

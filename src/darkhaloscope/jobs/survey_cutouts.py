@@ -36,7 +36,8 @@ from darkhaloscope.units import PIXEL_SCALE_ARCSEC
 
 _MEDIAN_EBV_MAG = 0.047
 _MOST_SILENT = 8
-"""Hosts in a row; beyond, nobody is there, and waiting out every host would take days."""
+"""Hosts in a row; beyond, the service is down, and waiting out every host would take days. One
+file of a brick that cannot be had may silence as many hosts, while other bricks answer."""
 
 
 class Survey(Protocol):
@@ -140,7 +141,7 @@ def _fetch_part(task: PartTask) -> int:
     for host, what in zip(new, seen, strict=True):
         known[host["host_id"]] = host_row(host, what)
         silent = silent + 1 if what.flags & Flag.NO_ANSWER else 0
-        if silent == _MOST_SILENT:
+        if task.cache is not None and silent == _MOST_SILENT:
             raise DhsError(
                 f"{task.root} has not answered for {silent} hosts in a row: {what.why}; run the "
                 "same command again later: what came is kept"
