@@ -19,7 +19,7 @@ from darkhaloscope.io.bank import read_bank
 from darkhaloscope.io.files import read_json
 from darkhaloscope.io.parts import RECORD, digest_of_parts, parts_in
 from darkhaloscope.io.tables import columns_of, image_from, read_table
-from darkhaloscope.jobs.inject import render_rows
+from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.stamps import read_columns
 from darkhaloscope.schema import CUTOUTS, KINDS, PLAN, STAMPS
 from darkhaloscope.units import BANDS

@@ -18,7 +18,8 @@ from darkhaloscope.io.bank import Bank, read_bank
 from darkhaloscope.io.files import read_json, write_json, write_text
 from darkhaloscope.io.parts import RECORD, digest_of_parts
 from darkhaloscope.io.tables import read_table
-from darkhaloscope.jobs.inject import QUARANTINE_DIR, noise_generator, render_rows
+from darkhaloscope.jobs.inject import QUARANTINE_DIR, noise_generator
+from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.stamps import Columns, images_of, psf_images_of, read_columns
 from darkhaloscope.report import figures, page, pictures
