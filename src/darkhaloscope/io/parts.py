@@ -4,18 +4,37 @@ So a run can be killed anywhere and started again, and two different runs never 
 """
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from darkhaloscope.errors import DhsError
-from darkhaloscope.io.files import read_json, sha256, sweep, write_json
+from darkhaloscope.io.files import faults, is_remote, read_json, sha256, sweep, write_json
 from darkhaloscope.io.tables import DIGEST_KEY, metadata_of
 from darkhaloscope.keys import digest_of
 
 IDENTITY = "identity.json"
 RECORD = "run.json"
+QUARANTINE_DIR = "quarantine"
+PARTS = "part-*.parquet"
+COUNTS_KEY = "dhs.counts"
+"""Of a part's metadata: what its job counted while making it, as JSON."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a finished part reports."""
+
+    part: int
+    counts: Mapping[str, Any]
+    sha256: str = ""
+    """Of the part's bytes; empty in a glance at a part that others are making."""
+    seconds: float = 0.0
+    kept: bool = False
+    """An earlier run made it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,10 @@ class PartStore:
     def path(self, part: int) -> Path:
         return self.folder / f"part-{part:05d}.parquet"
 
+    def quarantine(self, part: int) -> Path:
+        """Where the rows of a part go that cannot be used."""
+        return self.folder / QUARANTINE_DIR / self.path(part).name
+
     def is_done(self, part: int) -> bool:
         """Whether the part is there, and the bytes that the run record knows, if there is one."""
         path = self.path(part)
@@ -40,14 +63,44 @@ class PartStore:
         known = self._recorded.get(path.name)
         return known is None or known == sha256(path)
 
+    def kept(self, part: int) -> Commit | None:
+        """The commit of a part that an earlier run made, its bytes read; None if it is to be made.
+
+        A part that the run record knows with other bytes was altered, and is to be made again
+        """
+        seen = self.glance(part)
+        if seen is None:
+            return None
+        digest = sha256(self.path(part))
+        if self._recorded.get(self.path(part).name, digest) != digest:
+            return None
+        return Commit(part, seen.counts, digest, kept=True)
+
+    def glance(self, part: int) -> Commit | None:
+        """What a part of this run says of itself, from its last bytes; None if it is not there."""
+        notes = metadata_of(self.path(part))
+        if notes.get(DIGEST_KEY) != self.digest:
+            return None
+        return Commit(part, json.loads(notes.get(COUNTS_KEY, "{}")))
+
+    def present(self) -> set[int]:
+        """Numbers of the parts that are there, made by whichever run."""
+        return {int(path.stem.removeprefix("part-")) for path in self.folder.glob(PARTS)}
+
     @cached_property
     def _recorded(self) -> dict[str, str]:
         record = self.folder / RECORD
         return read_json(record).get("parts", {}) if record.exists() else {}
 
-    def write_record(self, **counts: Any) -> str:
-        """The run record, with the bytes of every part; returns the digest over them."""
-        sums = {path.name: sha256(path) for path in parts_in(self.folder)}
+    def write_record(self, commits: Sequence[Commit] | None = None, **counts: Any) -> str:
+        """The run record, with the digest of every part's bytes; returns the digest over them.
+
+        commits : of every part; without them the parts are read
+        """
+        if commits is None:
+            sums = {path.name: sha256(path) for path in parts_in(self.folder)}
+        else:
+            sums = {self.path(commit.part).name: commit.sha256 for commit in commits}
         digest = digest_of_sums(sums)
         write_json(
             self.folder / RECORD, {**self.identity, **counts, "parts": sums, "digest": digest}
@@ -64,10 +117,10 @@ def claim(folder: Path, identity: dict[str, Any]) -> PartStore:
 
     Raises DhsError if the folder holds another run's parts, or files that no run made
     """
-    if folder.exists() and not folder.is_dir():
+    if not is_remote(folder) and folder.exists() and not folder.is_dir():
         raise DhsError(f"{folder} is a file; name a folder")
     present = folder / IDENTITY
-    if present.exists():
+    if _reached(present):
         theirs = read_json(present)
         differing = sorted(k for k in theirs | identity if theirs.get(k) != identity.get(k))
         if differing:
@@ -83,9 +136,19 @@ def claim(folder: Path, identity: dict[str, Any]) -> PartStore:
     return PartStore(folder, identity)
 
 
+def _reached(path: Path) -> bool:
+    """Whether the file exists. Raises DhsError if its place does not answer, or refuses."""
+    try:
+        return path.exists()
+    except faults() as error:
+        raise DhsError(
+            f"{path.parent}: {error}; is the address right, and may you write?"
+        ) from error
+
+
 def parts_in(folder: Path) -> list[Path]:
     """The parts of a store, in order. Raises DhsError if there is none."""
-    found = sorted(folder.glob("part-*.parquet"))
+    found = sorted(folder.glob(PARTS), key=lambda path: path.name)
     if not found:
         raise DhsError(f"{folder} holds no part-*.parquet; is it the output of an earlier stage?")
     return found

@@ -1,6 +1,8 @@
 """Parquet by the schema: checked on the way in and on the way out."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,54 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from darkhaloscope.errors import DhsError
-from darkhaloscope.io.files import whole
+from darkhaloscope.io.files import faults, is_remote, sha256, whole
 from darkhaloscope.schema import Column, arrow_schema
 from darkhaloscope.units import BANDS
 
 DIGEST_KEY = "dhs.digest"
+ROW_GROUP = 256
+_ARROW_KEY = b"ARROW:schema"
 
 # Arrow would turn Ctrl-C into ArrowCancelled, an ArrowException like that of a damaged file.
 pa.enable_signal_handlers(False)
+
+
+@dataclass
+class TableWriter:
+    """A table as it grows on disk, a few rows at a time."""
+
+    columns: tuple[Column, ...]
+    schema: pa.Schema
+    file: pq.ParquetWriter
+    rows: int = 0
+    notes: dict[str, str] = field(default_factory=dict)
+    """More metadata, such as what only the rows tell; taken until the file is closed."""
+    sha256: str = ""
+    """Of the file's bytes, once it is closed."""
+
+    def add(self, rows: Sequence[Mapping] | Mapping[str, Sequence | np.ndarray]) -> None:
+        """The next rows, or their columns."""
+        names = [c.name for c in self.columns]
+        values = rows if isinstance(rows, Mapping) else {n: [r[n] for r in rows] for n in names}
+        arrays = [pa.array(values[c.name], c.dtype) for c in self.columns]
+        table = pa.Table.from_arrays(arrays, schema=self.schema)
+        self.file.write_table(table, row_group_size=ROW_GROUP)
+        self.rows += len(table)
+
+
+@contextlib.contextmanager
+def table_writer(
+    path: Path, columns: tuple[Column, ...], metadata: Mapping[str, str]
+) -> Iterator[TableWriter]:
+    """Write one Parquet file, zstd-1, piece by piece; it appears whole or not at all."""
+    schema = arrow_schema(columns, dict(metadata))
+    with whole(path) as temporary:
+        with pq.ParquetWriter(temporary, schema, compression="zstd", compression_level=1) as file:
+            writer = TableWriter(columns, schema, file)
+            yield writer
+            if writer.notes:
+                file.add_key_value_metadata(writer.notes)
+        writer.sha256 = sha256(temporary)
 
 
 def write_table(
@@ -23,20 +65,11 @@ def write_table(
     rows: Sequence[Mapping] | Mapping[str, Sequence | np.ndarray],
     columns: tuple[Column, ...],
     metadata: Mapping[str, str],
-) -> None:
-    """Rows (or columns) as one Parquet file, zstd-1; the file appears whole or not at all."""
-    schema = arrow_schema(columns, dict(metadata))
-    names = [c.name for c in columns]
-    values = rows if isinstance(rows, Mapping) else {n: [row[n] for row in rows] for n in names}
-    arrays = [pa.array(values[c.name], c.dtype) for c in columns]
-    with whole(path) as temporary:
-        pq.write_table(
-            pa.Table.from_arrays(arrays, schema=schema),
-            temporary,
-            compression="zstd",
-            compression_level=1,
-            row_group_size=256,
-        )
+) -> str:
+    """Rows (or columns) as one Parquet file; returns the SHA-256 of its bytes."""
+    with table_writer(path, columns, metadata) as writer:
+        writer.add(rows)
+    return writer.sha256
 
 
 def read_table(
@@ -48,22 +81,33 @@ def read_table(
     """
     wanted = list(only) if only is not None else [c.name for c in columns]
     try:
-        file = pq.ParquetFile(path)
-        missing = [name for name in wanted if name not in file.schema_arrow.names]
-        if missing:
-            raise DhsError(f"{path} lacks the columns {', '.join(missing)}; it was made otherwise")
-        return file.read(wanted)
-    except (OSError, pa.ArrowException) as error:
+        with opened(path) as file:
+            missing = [name for name in wanted if name not in file.schema_arrow.names]
+            if missing:
+                raise DhsError(
+                    f"{path} lacks the columns {', '.join(missing)}; it was made otherwise"
+                )
+            return file.read(wanted)
+    except (*faults(), pa.ArrowException) as error:
         raise DhsError(f"{path}: missing or damaged: {error}; make it again") from error
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to read from, here or in an object store. Raises as the file system does."""
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(path.open("rb")) if is_remote(path) else path
+        yield stack.enter_context(pq.ParquetFile(source))
 
 
 def metadata_of(path: Path) -> dict[str, str]:
     """The file's own key-value metadata; empty if the file cannot be read."""
     try:
-        raw = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
+        with opened(path) as file:
+            raw = file.metadata.metadata or {}
+    except (*faults(), pa.ArrowException):
         return {}
-    return {key.decode(): value.decode() for key, value in raw.items()}
+    return {key.decode(): value.decode() for key, value in raw.items() if key != _ARROW_KEY}
 
 
 def columns_of(table: pa.Table) -> dict[str, np.ndarray]:

@@ -9,14 +9,12 @@ import torch
 
 from darkhaloscope import __version__
 from darkhaloscope.flags import FATAL, NOTHING_SEEN, PASSING, Flag, names
-from darkhaloscope.io.parts import PartStore, parts_in
+from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, PartStore, parts_in
 from darkhaloscope.io.tables import image_bytes, read_table, write_table
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.schema import CUTOUT_QUARANTINE, CUTOUTS, band_columns
 from darkhaloscope.sim.inject import cutout_flags, sky_sigma
 from darkhaloscope.units import BANDS, PIXEL_SCALE_ARCSEC
-
-QUARANTINE_DIR = "quarantine"
 
 _NOT_KNOWN = (np.nan,) * len(BANDS)
 _ROUND = (0.0,) * len(BANDS)
@@ -99,7 +97,7 @@ def write_part(store: PartStore, part: int, rows: Sequence[dict]) -> None:
         for row in rows
         if is_fatal(row)
     ]
-    path = store.folder / QUARANTINE_DIR / store.path(part).name
+    path = store.quarantine(part)
     if bad:
         write_table(path, bad, CUTOUT_QUARANTINE, store.metadata())
     else:
@@ -110,7 +108,7 @@ def write_part(store: PartStore, part: int, rows: Sequence[dict]) -> None:
 
 def earlier(store: PartStore, part: int) -> dict[str, dict]:
     """Rows of a part made before, by host_id, but for those that another try may cure."""
-    path = store.folder / QUARANTINE_DIR / store.path(part).name
+    path = store.quarantine(part)
     rows = read_table(store.path(part), CUTOUTS).to_pylist()
     if path.exists():
         bad = read_table(path, CUTOUT_QUARANTINE).to_pylist()
@@ -122,7 +120,7 @@ def is_settled(store: PartStore, part: int) -> bool:
     """Whether a part is done, and holds no row that another try may cure."""
     if not store.is_done(part):
         return False
-    path = store.folder / QUARANTINE_DIR / store.path(part).name
+    path = store.quarantine(part)
     if not path.exists():
         return True
     flags = read_table(path, CUTOUT_QUARANTINE, ["host_flags"])["host_flags"].to_pylist()
@@ -131,7 +129,7 @@ def is_settled(store: PartStore, part: int) -> bool:
 
 def quarantined(folder: Path) -> Counter:
     """How many hosts of a store went to quarantine, by cause."""
-    found = sorted((folder / QUARANTINE_DIR).glob("part-*.parquet"))
+    found = sorted((folder / QUARANTINE_DIR).glob(PARTS))
     return Counter(
         cause
         for path in found

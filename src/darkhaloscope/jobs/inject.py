@@ -17,7 +17,7 @@ from darkhaloscope.config import Inject
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import FATAL, Flag, names
 from darkhaloscope.io.bank import Bank, read_bank
-from darkhaloscope.io.parts import PartStore, claim, parts_in
+from darkhaloscope.io.parts import QUARANTINE_DIR, PartStore, claim, parts_in
 from darkhaloscope.io.tables import (
     DIGEST_KEY,
     columns_of,
@@ -44,7 +44,6 @@ from darkhaloscope.schema import (
 from darkhaloscope.sim.inject import crop, inject, matched_snr
 from darkhaloscope.units import BANDS, ELECTRONS_PER_NMGY_PER_EXPOSURE
 
-QUARANTINE_DIR = "quarantine"
 Columns = dict[str, np.ndarray]
 
 _LEAST_FLUX_INSIDE = 0.5
@@ -251,8 +250,7 @@ def _write(task: PartTask, rows: Columns, usable: np.ndarray, stamps: np.ndarray
     metadata = task.store.metadata()
     if not usable.all():
         bad = {c.name: rows[c.name][~usable] for c in QUARANTINE}
-        folder = task.store.folder / QUARANTINE_DIR
-        write_table(folder / task.store.path(task.part).name, bad, QUARANTINE, metadata)
+        write_table(task.store.quarantine(task.part), bad, QUARANTINE, metadata)
     good = {c.name: rows[c.name][usable] for c in STAMPS if c.name != "image"}
     good["image"] = np.array([image_bytes(stamp) for stamp in stamps], object)
     write_table(task.store.path(task.part), good, STAMPS, metadata)

@@ -12,9 +12,9 @@ from darkhaloscope import __version__
 from darkhaloscope.config import Parent
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import Flag, names
-from darkhaloscope.io.parts import RECORD, PartStore, claim
+from darkhaloscope.io.parts import COUNTS_KEY, RECORD, PartStore, claim
 from darkhaloscope.io.tables import write_table
-from darkhaloscope.jobs.parent_tally import COUNTS_KEY, QUARANTINE_DIR, finish
+from darkhaloscope.jobs.parent_tally import finish
 from darkhaloscope.jobs.pool import each
 from darkhaloscope.jobs.progress import console, progress
 from darkhaloscope.keys import digest_of
@@ -195,11 +195,11 @@ def _write(task: PartTask, rows: Columns, counts: Counter) -> None:
     good = rows["host_flags"] == 0
     counts |= _tally(rows, good)
     metadata = task.store.metadata() | {COUNTS_KEY: json.dumps(counts, sort_keys=True)}
-    path = task.store.path(task.part)
     if not good.all():
         bad = {name: values[~good] for name, values in rows.items()}
         bad["cause"] = np.array([names(int(bits)) for bits in bad["host_flags"]], object)
-        write_table(path.parent / QUARANTINE_DIR / path.name, bad, PARENT_QUARANTINE, metadata)
+        write_table(task.store.quarantine(task.part), bad, PARENT_QUARANTINE, metadata)
+    path = task.store.path(task.part)
     write_table(path, {name: values[good] for name, values in rows.items()}, PARENT, metadata)
 
 

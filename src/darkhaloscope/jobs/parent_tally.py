@@ -9,7 +9,7 @@ from pyarrow import Table
 
 from darkhaloscope.config import Parent
 from darkhaloscope.errors import DhsError
-from darkhaloscope.io.parts import PartStore, parts_in
+from darkhaloscope.io.parts import COUNTS_KEY, QUARANTINE_DIR, PartStore, parts_in
 from darkhaloscope.io.tables import metadata_of, read_table
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.keys import digest_of
@@ -17,9 +17,6 @@ from darkhaloscope.schema import PARENT
 from darkhaloscope.survey import split
 from darkhaloscope.survey.selections import SELECTIONS
 from darkhaloscope.units import SKY_PIXEL_ARCSEC
-
-COUNTS_KEY = "dhs.counts"
-QUARANTINE_DIR = "quarantine"
 
 _DOUBLE_NSIDE = 1 << 17
 """HEALPix pixels of 1.6 arcsec, in which one galaxy of two releases falls together."""

@@ -6,9 +6,8 @@ import numpy as np
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.metrics import stamp_metrics
-from darkhaloscope.io.parts import parts_in
+from darkhaloscope.io.parts import QUARANTINE_DIR, parts_in
 from darkhaloscope.io.tables import columns_of, image_from, read_table
-from darkhaloscope.jobs.inject import QUARANTINE_DIR
 from darkhaloscope.jobs.progress import progress
 from darkhaloscope.schema import BLOBS, STAMPS
 

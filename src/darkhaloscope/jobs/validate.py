@@ -16,9 +16,9 @@ from darkhaloscope.evaluate.gates import judge
 from darkhaloscope.evaluate.stats import quantiles
 from darkhaloscope.io.bank import Bank, read_bank
 from darkhaloscope.io.files import read_json, write_json, write_text
-from darkhaloscope.io.parts import RECORD, digest_of_parts
+from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, RECORD, digest_of_parts
 from darkhaloscope.io.tables import read_table
-from darkhaloscope.jobs.inject import QUARANTINE_DIR, noise_generator
+from darkhaloscope.jobs.inject import noise_generator
 from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.stamps import Columns, images_of, psf_images_of, read_columns
@@ -98,7 +98,7 @@ def whole_set(stamps: Path, record: dict, columns: Columns) -> Iterator[Finding]
 
 
 def _quarantined_kinds(stamps: Path) -> list[str]:
-    found = sorted((stamps / QUARANTINE_DIR).glob("part-*.parquet"))
+    found = sorted((stamps / QUARANTINE_DIR).glob(PARTS))
     return [kind for p in found for kind in read_table(p, QUARANTINE, ["kind"])["kind"].to_pylist()]
 
 
