@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from darkhaloscope.config import BankHybrid, CutoutsSynthetic, Inject, Plan
+from darkhaloscope.io.parts import parts_in
+from darkhaloscope.io.tables import columns_of, read_table
 from darkhaloscope.jobs.banks import bank_hybrid
+from darkhaloscope.jobs.engine import Local
 from darkhaloscope.jobs.inject import inject_all
 from darkhaloscope.jobs.plan import plan
 from darkhaloscope.jobs.synthetic import cutouts_synthetic
+from darkhaloscope.schema import PLAN as PLAN_COLUMNS
 
 BANK = BankHybrid(n_sources=40)
 SKY = CutoutsSynthetic(n_hosts=24, size_pix=48)
@@ -18,18 +24,23 @@ PLAN = Plan(rows_per_part=15)
 def make_inputs(out: Path) -> None:
     bank_hybrid(out / "bank.h5", BANK)
     cutouts_synthetic(out / "cutouts", SKY, 1)
-    plan(out / "plan.parquet", out / "cutouts", out / "bank.h5", PLAN)
+    plan(out / "plan", out / "cutouts", out / "bank.h5", PLAN)
 
 
 def make_stamps(inputs: Path, out: Path, processes: int = 1, cfg: Inject | None = None) -> None:
     inject_all(
         out,
-        inputs / "plan.parquet",
+        inputs / "plan",
         inputs / "cutouts",
         inputs / "bank.h5",
         cfg or Inject(),
-        processes,
+        Local(processes),
     )
+
+
+def plan_rows(folder: Path) -> dict[str, np.ndarray]:
+    """All rows of a plan, as columns."""
+    return columns_of(pa.concat_tables([read_table(p, PLAN_COLUMNS) for p in parts_in(folder)]))
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def _cutout(path, shape=(48, 48, 3), fill=None, **meta):
 
 
 def _inject(inputs, out, **other):  # noqa: F811
-    names = {"plan": "plan.parquet", "cutouts": "cutouts", "bank": "bank.h5"}
+    names = {"plan": "plan", "cutouts": "cutouts", "bank": "bank.h5"}
     paths = {key: inputs / name for key, name in names.items()} | other
     return ["inject", "--out", out, *(w for k, p in paths.items() for w in (f"--{k}", p))]
 

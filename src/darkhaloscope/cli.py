@@ -34,6 +34,7 @@ from darkhaloscope.config import (
     read_toml,
 )
 from darkhaloscope.errors import DhsError
+from darkhaloscope.io.files import at
 
 app = App(
     name="dhs",
@@ -46,13 +47,19 @@ cutouts_app = App(name="cutouts", help="Cutouts: the galaxies that become lenses
 app.command(bank_app)
 app.command(cutouts_app)
 
+
+def _place(**about) -> Parameter:
+    """A flag that takes a path, or the address of something in an object store."""
+    return Parameter(converter=lambda _, tokens: at(tokens[0].value), **about)
+
+
 _Flat = Parameter(name="*")
 _Config = Annotated[Path | None, Parameter(help="TOML file of settings; flags override it")]
 _Processes = Annotated[int | None, Parameter(help="worker processes; default all cores")]
 _OutBank = Annotated[Path, Parameter(name=["--out-h5"], help="bank file to write")]
-_Bank = Annotated[Path, Parameter(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
+_Bank = Annotated[Path, _place(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
 _Parent = Annotated[Path, Parameter(name=["--parent"], help="parent table of `dhs parent`")]
-_Cutouts = Annotated[Path, Parameter(name=["--cutouts"], help="cutout store (folder)")]
+_Cutouts = Annotated[Path, _place(name=["--cutouts"], help="cutout store (folder)")]
 
 
 @bank_app.command(name="cosmos")
@@ -237,32 +244,36 @@ def plan(
     *,
     cutouts: _Cutouts,
     bank: _Bank,
-    out: Annotated[Path, Parameter(help="plan to write, .parquet")],
+    out: Annotated[Path, _place(help="folder of the plan")],
+    processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[Plan, _Flat] = Plan(),
 ) -> None:
-    """Choose a source for every host and freeze every random number: one row a stamp."""
+    """Choose sources for every host and freeze every random number: one row a stamp."""
     from darkhaloscope.jobs import plan as job
+    from darkhaloscope.jobs.engine import Local
+    from darkhaloscope.jobs.pool import count
 
-    job.plan(out, cutouts, bank, cfg)
+    job.plan(out, cutouts, bank, cfg, Local(count(processes)))
 
 
 @app.command
 def inject(
     *,
-    plan: Annotated[Path, Parameter(help="plan made by `dhs plan`")],
+    plan: Annotated[Path, _place(help="plan made by `dhs plan`")],
     cutouts: _Cutouts,
     bank: _Bank,
-    out: Annotated[Path, Parameter(help="folder of the stamp set")],
+    out: Annotated[Path, _place(help="folder of the stamp set")],
     processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[Inject, _Flat] = Inject(),
 ) -> None:
     """Render the plan's sources and add them to their hosts. Can be killed and started again."""
     from darkhaloscope.jobs import inject as job
-    from darkhaloscope.jobs import pool
+    from darkhaloscope.jobs.engine import Local
+    from darkhaloscope.jobs.pool import count
 
-    job.inject_all(out, plan, cutouts, bank, cfg, pool.count(processes))
+    job.inject_all(out, plan, cutouts, bank, cfg, Local(count(processes)))
 
 
 @app.command

@@ -32,12 +32,20 @@ class Stage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    NOT_OF_THE_RESULT: ClassVar[set[str]] = set()
+    """Settings that judge a result, or say how patiently it is made; no byte depends on them."""
+
     def digest(self) -> str:
         """Same settings, same digest."""
         return digest_of(type(self).__name__, self.as_json())
 
     def as_json(self) -> str:
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    def identity(self) -> str:
+        """The settings that the result depends on, as JSON."""
+        kept = self.model_dump(mode="json", exclude=self.NOT_OF_THE_RESULT)
+        return json.dumps(kept, sort_keys=True)
 
 
 S = TypeVar("S", bound=Stage)
@@ -84,6 +92,8 @@ class Parent(Splits):
     split_tolerance: Annotated[
         float, _setting("largest difference of a split's share of hosts from its fraction", gt=0)
     ] = 0.05
+
+    NOT_OF_THE_RESULT: ClassVar = {"split_tolerance"}
 
     @model_validator(mode="after")
     def _power_of_two(self) -> Self:
@@ -301,11 +311,6 @@ class CutoutsSurvey(Stage):
 
     NOT_OF_THE_RESULT: ClassVar = {"timeout_s", "tries", "backoff_s", "requests_per_s"}
 
-    def identity(self) -> str:
-        """The settings that the cutouts depend on, as JSON."""
-        kept = self.model_dump(mode="json", exclude=self.NOT_OF_THE_RESULT)
-        return json.dumps(kept, sort_keys=True)
-
 
 class CutoutsBricks(CutoutsSurvey):
     """`dhs cutouts bricks`: sections of the survey's coadds, brick by brick."""
@@ -422,6 +427,11 @@ class Inject(Stage):
         _setting("rendering error aimed at, worst pixel over peak of the arc", ge=1e-6, le=0.02),
     ] = 1e-3
     photon_noise: Annotated[bool, _setting("Poisson noise of the added light")] = True
+    min_usable_fraction: Annotated[
+        float, _setting("the run fails if fewer of a kind's planned rows are usable", ge=0, le=1)
+    ] = 0.9
+
+    NOT_OF_THE_RESULT: ClassVar = {"min_usable_fraction"}
 
 
 class Validate(Stage):

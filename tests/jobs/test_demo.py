@@ -55,7 +55,7 @@ def _bytes(out: Path) -> dict[str, bytes]:
 
 def test_the_demo_makes_everything(undisturbed):
     made = _bytes(undisturbed)
-    assert {"bank.h5", "plan.parquet", "report.html", "findings.json"} <= set(made)
+    assert {"bank.h5", "plan/run.json", "report.html", "findings.json"} <= set(made)
     assert not [name for name in made if "partial" in name]
 
 

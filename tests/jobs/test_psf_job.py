@@ -36,7 +36,7 @@ def _inputs(inputs, folder, e1, e2):
     store = claim(folder / "cutouts", {"stage": "test"})
     write_table(store.path(0), table, CUTOUTS, store.metadata())
     write_record(store)
-    plan(folder / "plan.parquet", folder / "cutouts", folder / "bank.h5", PLAN)
+    plan(folder / "plan", folder / "cutouts", folder / "bank.h5", PLAN)
     return folder
 
 

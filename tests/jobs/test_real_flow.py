@@ -17,9 +17,8 @@ def real_run(real_data, tmp_path_factory):
     for words in (
         f"bank cosmos --cosmos-dir {real_data / 'hst_cosmos_100'} --out-h5 {out}/bank.h5",
         f"cutouts npz {real_data / 'dr10_cutouts'} --out {out}/cutouts",
-        f"plan --cutouts {out}/cutouts --bank {out}/bank.h5 --out {out}/plan.parquet"
-        " --pairs-per-host 8",
-        f"inject --plan {out}/plan.parquet --cutouts {out}/cutouts --bank {out}/bank.h5"
+        f"plan --cutouts {out}/cutouts --bank {out}/bank.h5 --out {out}/plan --pairs-per-host 8",
+        f"inject --plan {out}/plan --cutouts {out}/cutouts --bank {out}/bank.h5"
         f" --out {out}/stamps --processes 1",
     ):
         assert run(words.split()) == 0, words

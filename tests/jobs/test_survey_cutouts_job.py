@@ -331,8 +331,8 @@ def test_a_store_goes_through_the_whole_flow(tree, parent, tmp_path):
     cutouts, bank = tmp_path / "cutouts", tmp_path / "bank.h5"
     cutouts_bricks(cutouts, parent, str(tree), BRICKS, 1)
     bank_hybrid(bank, BankHybrid(n_sources=20))
-    plan(tmp_path / "plan.parquet", cutouts, bank, Plan())
-    inject_all(tmp_path / "stamps", tmp_path / "plan.parquet", cutouts, bank, Inject(), 1)
+    plan(tmp_path / "plan", cutouts, bank, Plan())
+    inject_all(tmp_path / "stamps", tmp_path / "plan", cutouts, bank, Inject())
     validate(tmp_path / "stamps", tmp_path / "stamps", bank, Validate())
     findings = read_json(tmp_path / "stamps" / "findings.json")["findings"]
     failed = {f["gate"] for f in findings if f["level"] == "fail"}

@@ -11,10 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.files import faults, is_remote, read_json, sha256, sweep, write_json
-from darkhaloscope.io.tables import DIGEST_KEY, metadata_of
+from darkhaloscope.io.tables import DIGEST_KEY, TableWriter, metadata_of, table_writer
 from darkhaloscope.keys import digest_of
+from darkhaloscope.schema import Column
 
 IDENTITY = "identity.json"
 RECORD = "run.json"
@@ -32,6 +35,7 @@ class Commit:
     counts: Mapping[str, Any]
     sha256: str = ""
     """Of the part's bytes; empty in a glance at a part that others are making."""
+    bytes: int = 0
     seconds: float = 0.0
     kept: bool = False
     """An earlier run made it."""
@@ -54,6 +58,27 @@ class PartStore:
     def quarantine(self, part: int) -> Path:
         """Where the rows of a part go that cannot be used."""
         return self.folder / QUARANTINE_DIR / self.path(part).name
+
+    def write(
+        self,
+        part: int,
+        rows: Sequence[Mapping] | Mapping[str, Sequence | np.ndarray],
+        columns: tuple[Column, ...],
+        counts: Mapping[str, Any],
+    ) -> Commit:
+        """A whole part in one go; what its job counted travels in its metadata."""
+        with self.writer(part, columns) as writer:
+            writer.add(rows)
+            writer.note(COUNTS_KEY, counts)
+        return self.committed(part, counts, writer)
+
+    def writer(self, part: int, columns: tuple[Column, ...]):
+        """A part to be written piece by piece, see tables.table_writer."""
+        return table_writer(self.path(part), columns, self.metadata())
+
+    def committed(self, part: int, counts: Mapping[str, Any], writer: TableWriter) -> Commit:
+        """The commit of what a writer wrote."""
+        return Commit(part, counts, writer.sha256, writer.bytes)
 
     def is_done(self, part: int) -> bool:
         """Whether the part is there, and the bytes that the run record knows, if there is one."""

@@ -1,9 +1,11 @@
 """Parquet by the schema: checked on the way in and on the way out."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,10 +32,9 @@ class TableWriter:
     schema: pa.Schema
     file: pq.ParquetWriter
     rows: int = 0
-    notes: dict[str, str] = field(default_factory=dict)
-    """More metadata, such as what only the rows tell; taken until the file is closed."""
     sha256: str = ""
-    """Of the file's bytes, once it is closed."""
+    bytes: int = 0
+    """Of the file, once it is closed."""
 
     def add(self, rows: Sequence[Mapping] | Mapping[str, Sequence | np.ndarray]) -> None:
         """The next rows, or their columns."""
@@ -43,6 +44,10 @@ class TableWriter:
         table = pa.Table.from_arrays(arrays, schema=self.schema)
         self.file.write_table(table, row_group_size=ROW_GROUP)
         self.rows += len(table)
+
+    def note(self, key: str, content: Any) -> None:
+        """Metadata that only the rows tell, as JSON; before the file is closed."""
+        self.file.add_key_value_metadata({key: json.dumps(content, sort_keys=True)})
 
 
 @contextlib.contextmanager
@@ -55,9 +60,7 @@ def table_writer(
         with pq.ParquetWriter(temporary, schema, compression="zstd", compression_level=1) as file:
             writer = TableWriter(columns, schema, file)
             yield writer
-            if writer.notes:
-                file.add_key_value_metadata(writer.notes)
-        writer.sha256 = sha256(temporary)
+        writer.sha256, writer.bytes = sha256(temporary), temporary.stat().st_size
 
 
 def write_table(

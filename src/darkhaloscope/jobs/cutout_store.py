@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from darkhaloscope import __version__
 from darkhaloscope.flags import FATAL, NOTHING_SEEN, PASSING, Flag, names
 from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, PartStore, parts_in
 from darkhaloscope.io.tables import image_bytes, read_table, write_table
@@ -19,11 +17,6 @@ from darkhaloscope.units import BANDS, PIXEL_SCALE_ARCSEC
 _NOT_KNOWN = (np.nan,) * len(BANDS)
 _ROUND = (0.0,) * len(BANDS)
 _NO_FLAG = Flag(0)
-
-
-def versions() -> dict[str, str]:
-    """What computes: another version may give other last bits, and parts are never mixed."""
-    return {"dhs": __version__, "torch": torch.__version__, "numpy": np.__version__}
 
 
 def cutout_row(
@@ -139,9 +132,10 @@ def quarantined(folder: Path) -> Counter:
 
 def write_record(store: PartStore) -> int:
     """The run record and a line on the screen; returns the number of usable hosts."""
-    usable = sum(read_table(p, CUTOUTS, ["split"]).num_rows for p in parts_in(store.folder))
+    rows = {p.name: read_table(p, CUTOUTS, ["split"]).num_rows for p in parts_in(store.folder)}
+    usable = sum(rows.values())
     causes = quarantined(store.folder)
-    digest = store.write_record(hosts=usable, quarantined=dict(sorted(causes.items())))
+    digest = store.write_record(hosts=usable, quarantined=dict(sorted(causes.items())), rows=rows)
     for cause, count in causes.most_common():
         console.print(f"  {count} hosts quarantined: {cause}")
     console.print(f"cutouts {store.folder}: {usable} hosts, digest {digest[:16]}")

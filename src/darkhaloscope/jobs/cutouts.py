@@ -11,10 +11,10 @@ from darkhaloscope.io.parts import claim
 from darkhaloscope.jobs.cutout_store import (
     cutout_row,
     is_fatal,
-    versions,
     write_part,
     write_record,
 )
+from darkhaloscope.jobs.versions import versions
 from darkhaloscope.keys import digest_of
 from darkhaloscope.sim import sky
 from darkhaloscope.sim.inject import sky_sigma

@@ -6,6 +6,7 @@ from typing import Any
 
 from darkhaloscope.config import BankHybrid, CutoutsSynthetic, Inject, Plan, Validate, build
 from darkhaloscope.jobs.banks import bank_hybrid
+from darkhaloscope.jobs.engine import Local
 from darkhaloscope.jobs.inject import inject_all
 from darkhaloscope.jobs.plan import plan
 from darkhaloscope.jobs.synthetic import cutouts_synthetic
@@ -24,15 +25,14 @@ def demo(out: Path, sections: Mapping[str, Mapping[str, Any]], processes: int) -
     def settings(model, section, **defaults):
         return build(model, defaults | dict(sections.get(section, {})), f"[{section}]")
 
-    bank, cutouts, rows, stamps = (
-        out / name for name in ("bank.h5", "cutouts", "plan.parquet", "stamps")
-    )
+    bank, cutouts, rows, stamps = (out / name for name in ("bank.h5", "cutouts", "plan", "stamps"))
     plan_cfg = settings(Plan, "plan", rows_per_part=_ROWS_PER_PART)
     inject_cfg, validate_cfg = settings(Inject, "inject"), settings(Validate, "validate")
     bank_hybrid(bank, settings(BankHybrid, "bank.hybrid"))
     cutouts_synthetic(cutouts, settings(CutoutsSynthetic, "cutouts.synthetic"), processes)
-    plan(rows, cutouts, bank, plan_cfg)
-    inject_all(stamps, rows, cutouts, bank, inject_cfg, processes)
+    engine = Local(processes)
+    plan(rows, cutouts, bank, plan_cfg, engine)
+    inject_all(stamps, rows, cutouts, bank, inject_cfg, engine)
     passed = validate(stamps, out, bank, validate_cfg)
     print(f"Open {(out / REPORT).resolve()}")
     return passed

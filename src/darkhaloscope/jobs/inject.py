@@ -1,152 +1,177 @@
 """`dhs inject`: a part of the plan in, one Parquet file of stamps out."""
 
-import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
 
-from darkhaloscope import __version__
 from darkhaloscope.config import Inject
 from darkhaloscope.errors import DhsError
-from darkhaloscope.flags import FATAL, Flag, names
-from darkhaloscope.io.bank import Bank, read_bank
-from darkhaloscope.io.parts import QUARANTINE_DIR, PartStore, claim, parts_in
-from darkhaloscope.io.tables import (
-    DIGEST_KEY,
-    columns_of,
-    image_bytes,
-    image_from,
-    metadata_of,
-    read_table,
-    write_table,
+from darkhaloscope.flags import FATAL, PASSING, Flag, names
+from darkhaloscope.io.bank import Bank
+from darkhaloscope.io.files import read_json
+from darkhaloscope.io.parts import (
+    COUNTS_KEY,
+    QUARANTINE_DIR,
+    RECORD,
+    Commit,
+    PartStore,
+    claim,
 )
+from darkhaloscope.io.tables import columns_of, image_bytes, read_table, write_table
+from darkhaloscope.jobs.engine import Engine, Local
+from darkhaloscope.jobs.hosts import CutoutStore, Hosts, open_cutouts, read_pixels
 from darkhaloscope.jobs.light import render_rows
-from darkhaloscope.jobs.plan import Hosts, read_hosts, stamp_centers
-from darkhaloscope.jobs.pool import each
-from darkhaloscope.jobs.progress import console, progress
+from darkhaloscope.jobs.plan import open_bank
+from darkhaloscope.jobs.progress import console
+from darkhaloscope.jobs.run import run_parts
+from darkhaloscope.jobs.versions import check_versions, versions
 from darkhaloscope.keys import generator
-from darkhaloscope.schema import (
-    HOST,
-    KINDS,
-    PLAN,
-    PSF_IMAGE,
-    QUARANTINE,
-    STAMPS,
-    band_columns,
-)
-from darkhaloscope.sim.inject import crop, inject, matched_snr
+from darkhaloscope.schema import KINDS, PLAN, QUARANTINE, STAMPS, band_columns
+from darkhaloscope.sim.inject import inject, matched_snr
 from darkhaloscope.units import BANDS, ELECTRONS_PER_NMGY_PER_EXPOSURE
 
 Columns = dict[str, np.ndarray]
 
 _LEAST_FLUX_INSIDE = 0.5
+_ROWS_AT_ONCE = 240
+"""Fewer than a row group, so that a piece and the end of its last pair fit into one."""
+
+_HERE = Local()
 
 
 @dataclass(frozen=True)
-class PartTask:
-    """All that one part needs, small enough to send to another process."""
+class Run:
+    """What all parts of an injection share."""
 
     store: PartStore
-    part: int
     plan: Path
     bank: Path
-    cutouts: Path
-    files: tuple[str, ...]  # cutout parts that hold its hosts
+    bank_digest: str
+    cutouts: CutoutStore
     size: int  # side of the stamps, pixels
     cfg: Inject
 
 
 @dataclass(frozen=True)
-class Commit:
-    """What a finished part reports."""
+class Slice:
+    """One part of the plan, and the cutout file that holds its hosts."""
 
     part: int
+    file: str
     rows: int
-    usable: Counter
-    causes: Counter
+
+    def __len__(self) -> int:
+        return self.rows
 
 
 def inject_all(
-    out: Path, plan_path: Path, cutouts: Path, bank_path: Path, cfg: Inject, processes: int
+    out: Path, plan: Path, cutouts: Path, bank: Path, cfg: Inject, engine: Engine = _HERE
 ) -> None:
     """Write the stamp set; parts that exist are kept.
 
-    Raises DhsError if the inputs are not those the plan was made from, before any work, or if a
-    kind ends without a usable row
+    Raises DhsError if the inputs are not those the plan was made from, before any work, or if too
+    few rows of a kind are usable at the end
     """
-    bank = read_bank(bank_path)
-    plan = read_table(plan_path, PLAN)
-    made_from = metadata_of(plan_path)
-    hosts = read_hosts(cutouts, _stamp_size(made_from))
-    _same(made_from, "bank", bank.digest(), bank_path)
-    _same(made_from, "cutouts", hosts.digest, cutouts)
+    made = _record_of(plan)
+    hosts = open_cutouts(cutouts)
+    _same(made["cutouts"], hosts.digest, "cutouts", cutouts)
+    _same(made["bank"], open_bank(bank).digest(), "bank", bank)
     store = claim(
         out,
         {
             "stage": "inject",
-            "config": cfg.as_json(),
-            "plan": made_from[DIGEST_KEY],
-            "plan_config": made_from["dhs.config"],
-            "bank": made_from["dhs.bank"],
-            "cutouts": made_from["dhs.cutouts"],
-            "dhs": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
+            "config": cfg.identity(),
+            "plan": made["digest"],
+            "plan_config": made["config"],
+            "bank": made["bank"],
+            "cutouts": hosts.digest,
+            **versions(),
         },
     )
-    tasks = _tasks(store, plan, plan_path, bank_path, cutouts, hosts, cfg)
-    todo = [task for task in tasks if not store.is_done(task.part)]
-    counts = np.bincount(plan["part"].to_numpy(), minlength=len(tasks))
-    if len(todo) < len(tasks):
-        console.print(f"inject    {len(tasks) - len(todo)} of {len(tasks)} parts are there already")
-    with progress("inject", int(sum(counts[task.part] for task in todo)), "stamps") as advance:
-        for commit in each(inject_part, todo, processes):
-            advance(commit.rows)
-            for cause, n in commit.causes.items():
-                console.print(f"  part {commit.part}: {n} rows quarantined, {cause}")
-    _finish(store, plan)
+    slices = [
+        Slice(int(name.removeprefix("part-").removesuffix(".parquet")), what["file"], what["rows"])
+        for name, what in made["contents"].items()
+        if what["rows"]
+    ]
+    run = Run(store, plan, bank, made["bank"], hosts, made["size_pix"], cfg)
+    commits = run_parts("inject", "stamps", store, partial(inject_part, run), slices, engine)
+    _finish(run, commits, made["planned"])
 
 
-def inject_part(task: PartTask) -> Commit:
+def inject_part(run: Run, some: Slice) -> Commit:
     """Render, add and write one part. The stamp file is written last: it is the commit."""
-    bank = _bank(task.bank)
-    rows = _plan_rows(task)
-    wanted, host = np.unique(rows["host_id"].astype(str), return_inverse=True)
-    hosts, images, invvar = _cutouts(task, wanted)
-    rows |= {name: values[host] for name, values in hosts.items()}
-    rows["flags"] = rows["host_flags"] | np.where(
-        (rows["template_index"] >= 0) & (rows["template_index"] < len(bank)), 0, Flag.BANK_INDEX
-    )
-    if task.cfg.psf_model == "image":
-        rows["flags"] = rows["flags"] | np.where(rows["psf_size_pix"] > 0, 0, Flag.NO_PSF)
-    images, invvar = images[host], invvar[host]
-    rows |= _rendering_columns(rows, task)
+    check_versions(run.store.identity)
+    bank = open_bank(run.bank, run.bank_digest)
+    rows = columns_of(read_table(run.plan / run.store.path(some.part).name, PLAN))
+    wanted, place = np.unique(rows["host_id"].astype(str), return_inverse=True)
+    hosts = read_pixels(run.cutouts, some.file, wanted, run.size)
+    bad: list[Columns] = []
+    usable: Counter[str] = Counter()
+    with run.store.writer(some.part, STAMPS) as writer:
+        for few in _in_pieces(rows["pair_id"]):
+            its_rows = {name: values[few] for name, values in rows.items()}
+            good, flagged = stamps_of(its_rows, hosts[place[few]], bank, run.cfg)
+            usable.update(good["kind"])
+            bad.append(flagged)
+            writer.add(good)
+        quarantined = _concatenated(bad)
+        counts = {
+            "usable": dict(usable),
+            "causes": dict(Counter(quarantined["cause"])),
+            "try_again": bool((quarantined["flags"] & int(PASSING)).any()),
+        }
+        _quarantine(run.store, some.part, quarantined)
+        writer.note(COUNTS_KEY, counts)
+    return run.store.committed(some.part, counts, writer)
+
+
+def _in_pieces(pair_id: np.ndarray) -> list[np.ndarray]:
+    """Row numbers in pieces that fit the processor's caches, pairs never cut."""
+    first = np.flatnonzero(np.r_[True, pair_id[1:] != pair_id[:-1]])
+    piece = first // _ROWS_AT_ONCE
+    return np.split(np.arange(len(pair_id)), first[1:][np.diff(piece) > 0])
+
+
+def stamps_of(rows: Columns, hosts: Hosts, bank: Bank, cfg: Inject) -> tuple[Columns, Columns]:
+    """Columns of schema.STAMPS of the rows that are usable, and of QUARANTINE of the others.
+
+    rows : schema.PLAN; hosts : of each row. Flags strike all rows of a pair together
+    """
+    rows = hosts.columns | rows | _rendering_columns(rows, hosts.columns, cfg)
+    rows["flags"] = _flags(rows, bank, cfg)
     arcs = render_rows(rows, bank, _usable(rows))
-    rows |= _measurements(rows, arcs, invvar)
+    rows |= _measurements(rows, arcs, hosts.invvar)
     rows["flags"] = rows["flags"] | _off_stamp(rows)
     rows["cause"] = np.array([names(int(bits)) for bits in rows["flags"]], object)
-    usable = _usable(rows)
+    good = _usable(rows)
     stamps = inject(
-        images[usable],
-        arcs[usable],
-        _gains(rows)[usable],
-        [noise_generator(task_id) for task_id in rows["task_id"][usable]],
-        photon_noise=task.cfg.photon_noise,
+        hosts.images[good],
+        arcs[good],
+        _gains(rows)[good],
+        [noise_generator(task_id) for task_id in rows["task_id"][good]],
+        photon_noise=cfg.photon_noise,
     )
-    _write(task, rows, usable, stamps)
-    return Commit(
-        task.part,
-        len(usable),
-        Counter(rows["kind"][usable].tolist()),
-        Counter(rows["cause"][~usable].tolist()),
-    )
+    usable = {c.name: rows[c.name][good] for c in STAMPS if c.name in rows}
+    usable["image"] = _as_bytes(stamps)
+    usable["invvar"] = _as_bytes(hosts.invvar[good])
+    return usable, {c.name: rows[c.name][~good] for c in QUARANTINE}
+
+
+def _as_bytes(images: np.ndarray) -> np.ndarray:
+    return np.array([image_bytes(image) for image in images], object)
+
+
+def _flags(rows: Columns, bank: Bank, cfg: Inject) -> np.ndarray:
+    """The hosts' flags, and what of the plan and of the settings cannot be rendered."""
+    known = (rows["template_index"] >= 0) & (rows["template_index"] < len(bank))
+    flags = rows["host_flags"] | np.where(known, 0, Flag.BANK_INDEX)
+    if cfg.psf_model == "image":
+        flags = flags | np.where(rows["psf_size_pix"] > 0, 0, Flag.NO_PSF)
+    return flags
 
 
 def _off_stamp(rows: Columns) -> np.ndarray:
@@ -164,64 +189,17 @@ def noise_generator(task_id: str) -> np.random.Generator:
     return generator(task_id, purpose="photon-noise")
 
 
-def _tasks(store, plan: pa.Table, plan_path, bank_path, cutouts, hosts: Hosts, cfg):
-    file_of = dict(zip(hosts.columns["host_id"], hosts.files, strict=True))
-    sizes = np.unique(hosts.columns["size_pix"])
-    if len(sizes) > 1:
-        raise DhsError(f"{cutouts} mixes cutouts of {sizes.tolist()} pixels; set stamp_size_pix")
-    needed: dict[int, set[str]] = {}
-    for part, host in zip(plan["part"].to_pylist(), plan["host_id"].to_pylist(), strict=True):
-        needed.setdefault(part, set()).add(file_of[host])
-    return [
-        PartTask(
-            store, part, plan_path, bank_path, cutouts, tuple(sorted(files)), int(sizes[0]), cfg
-        )
-        for part, files in sorted(needed.items())
-    ]
-
-
-def _plan_rows(task: PartTask) -> Columns:
-    return columns_of(pq.read_table(task.plan, filters=[("part", "=", task.part)]))
-
-
-def _cutouts(task: PartTask, wanted: np.ndarray) -> tuple[Columns, np.ndarray, np.ndarray]:
-    """Host columns, images and inverse variances (host, band, y, x) in the order of `wanted`."""
-    tables = [
-        pq.read_table(task.cutouts / name, filters=[("host_id", "in", wanted.tolist())])
-        for name in task.files
-    ]
-    found = columns_of(pa.concat_tables(tables))
-    place = {host: i for i, host in enumerate(found["host_id"])}
-    if missing := [host for host in wanted if host not in place]:
-        raise DhsError(f"{task.cutouts} lacks the cutout of {missing[0]}; make the store again")
-    order = [place[host] for host in wanted]
-    found = {name: values[order] for name, values in found.items()}
-    images, invvar = (
-        np.stack(
-            [
-                crop(image_from(data, full), task.size)[0]
-                for data, full in zip(found[name], found["size_pix"], strict=True)
-            ]
-        )
-        for name in ("image", "invvar")
-    )
-    columns = {c.name: found[c.name] for c in (*HOST, *PSF_IMAGE)}
-    size = np.full(len(wanted), task.size, np.int32)
-    columns |= stamp_centers(found, size) | {"size_pix": size}
-    return columns, images, invvar
-
-
-def _rendering_columns(rows: Columns, task: PartTask) -> Columns:
+def _rendering_columns(rows: Columns, hosts: Columns, cfg: Inject) -> Columns:
     n = len(rows["task_id"])
     settings = {
-        "psf_model": np.full(n, task.cfg.psf_model, object),
-        "moffat_beta": np.full(n, task.cfg.moffat_beta),
-        "psf_includes_pixel": np.full(n, task.cfg.psf_includes_pixel),
-        "render_tolerance": np.full(n, task.cfg.render_tolerance),
-        "photon_noise": np.full(n, task.cfg.photon_noise),
+        "psf_model": np.full(n, cfg.psf_model, object),
+        "moffat_beta": np.full(n, cfg.moffat_beta),
+        "psf_includes_pixel": np.full(n, cfg.psf_includes_pixel),
+        "render_tolerance": np.full(n, cfg.render_tolerance),
+        "photon_noise": np.full(n, cfg.photon_noise),
     }
     gains = {
-        f"electrons_per_nmgy_{band}": rows[f"nexp_{band}"] * ELECTRONS_PER_NMGY_PER_EXPOSURE
+        f"electrons_per_nmgy_{band}": hosts[f"nexp_{band}"] * ELECTRONS_PER_NMGY_PER_EXPOSURE
         for band in BANDS
     }
     return settings | gains
@@ -246,45 +224,59 @@ def _measurements(rows: Columns, arcs: np.ndarray, invvar: np.ndarray) -> Column
     }
 
 
-def _write(task: PartTask, rows: Columns, usable: np.ndarray, stamps: np.ndarray) -> None:
-    metadata = task.store.metadata()
-    if not usable.all():
-        bad = {c.name: rows[c.name][~usable] for c in QUARANTINE}
-        write_table(task.store.quarantine(task.part), bad, QUARANTINE, metadata)
-    good = {c.name: rows[c.name][usable] for c in STAMPS if c.name != "image"}
-    good["image"] = np.array([image_bytes(stamp) for stamp in stamps], object)
-    write_table(task.store.path(task.part), good, STAMPS, metadata)
+def _concatenated(tables: list[Columns]) -> Columns:
+    return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
 
 
-def _finish(store: PartStore, plan: pa.Table) -> None:
-    """The run record; a kind without a usable row is an error, whatever the parts say."""
-    tables = [read_table(path, STAMPS, ["kind"]) for path in parts_in(store.folder)]
-    usable = Counter(pa.concat_tables(tables)["kind"].to_pylist())
-    planned = Counter(plan["kind"].to_pylist())
-    digest = store.write_record(planned=planned, usable=usable)
-    if empty := [kind for kind in KINDS if not usable[kind]]:
+def _quarantine(store: PartStore, part: int, rows: Columns) -> None:
+    if len(rows["task_id"]):
+        write_table(store.quarantine(part), rows, QUARANTINE, store.metadata())
+    else:
+        store.quarantine(part).unlink(missing_ok=True)
+
+
+def _finish(run: Run, commits: list[Commit], planned: dict[str, int]) -> None:
+    """The run record; too few usable rows of a kind are an error, whatever the parts say."""
+    planned = {kind: planned[kind] for kind in KINDS if kind in planned}
+    usable = sum((Counter(commit.counts["usable"]) for commit in commits), Counter())
+    causes = sum((Counter(commit.counts["causes"]) for commit in commits), Counter())
+    digest = run.store.write_record(
+        commits, planned=planned, usable=usable, quarantined=dict(sorted(causes.items()))
+    )
+    for cause, n in causes.most_common():
+        console.print(f"  {n} rows quarantined: {cause}")
+    console.print(_in_words(run, commits, planned, usable, digest))
+    least = run.cfg.min_usable_fraction
+    if few := [kind for kind, n in planned.items() if usable[kind] < max(least * n, 1)]:
+        said = ", ".join(f"{usable[kind]} of {planned[kind]} {kind}" for kind in few)
         raise DhsError(
-            f"no usable row of kind {', '.join(empty)} in {store.folder}; "
-            f"see {store.folder / QUARANTINE_DIR} for the causes"
+            f"too few usable rows in {run.store.folder}: {said}, where min_usable_fraction is "
+            f"{least:g}; see {QUARANTINE_DIR}/ for the causes: "
+            + ", ".join(f"{n} {cause}" for cause, n in causes.most_common(3))
         )
-    counts = ", ".join(f"{usable[kind]} of {planned[kind]} {kind}" for kind in KINDS)
-    console.print(f"stamps {store.folder}: {counts} usable, digest {digest[:16]}")
 
 
-@lru_cache(maxsize=1)
-def _bank(path: Path) -> Bank:
-    return read_bank(path)
+def _in_words(run: Run, commits, planned, usable, digest: str) -> str:
+    counts = ", ".join(f"{usable[kind]} of {n} {kind}" for kind, n in planned.items())
+    new = [commit for commit in commits if not commit.kept]
+    seconds = sum(commit.seconds for commit in new)
+    made = sum(sum(commit.counts["usable"].values()) for commit in new)
+    rate = f"; {made / seconds:.0f} stamps/s a process" if made and seconds else ""
+    return f"stamps {run.store.folder}: {counts} usable{rate}, digest {digest[:16]}"
 
 
-def _same(made_from: Mapping[str, str], what: str, digest: str, path: Path) -> None:
-    if made_from.get(f"dhs.{what}") != digest:
+def _record_of(plan: Path) -> dict[str, Any]:
+    if not (plan / RECORD).exists():
+        raise DhsError(f"{plan} holds no finished plan (no {RECORD}); run `dhs plan` to finish it")
+    record = read_json(plan / RECORD)
+    if record.get("stage") != "plan":
+        raise DhsError(f"{plan} is no plan but a {record.get('stage')} folder; give --plan")
+    return record
+
+
+def _same(theirs: str, ours: str, what: str, path: Path) -> None:
+    if theirs != ours:
         raise DhsError(
             f"the plan was not made from {path}: its {what} has another digest; "
             "plan again, or give the one it was planned with"
         )
-
-
-def _stamp_size(made_from: Mapping[str, str]) -> int | None:
-    if "dhs.config" not in made_from:
-        raise DhsError("the plan carries no settings; make it with `dhs plan`")
-    return json.loads(made_from["dhs.config"])["stamp_size_pix"]

@@ -51,8 +51,7 @@ def parent(out: Path, sources: list[Path], cfg: Parent, processes: int) -> None:
     """
     files = tractor.find_catalogues(sources)
     listing = digest_of(*(f"{path.name} {path.stat().st_size}" for path in files))
-    settings = cfg.model_dump_json(exclude={"split_tolerance"})  # judges parts, makes none
-    identity = {"stage": "parent", "config": settings, "files": listing, "dhs": __version__}
+    identity = {"stage": "parent", "config": cfg.identity(), "files": listing, "dhs": __version__}
     _first_rows_are_fit(files, cfg)
     store = claim(out, identity)
     tasks = [PartTask(store, i, some, cfg) for i, some in enumerate(_grouped(files))]

@@ -1,7 +1,9 @@
 """`dhs plan`: one row a stamp, every random choice frozen."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,134 +13,154 @@ from darkhaloscope import __version__
 from darkhaloscope.config import Plan
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.bank import Bank, read_bank
-from darkhaloscope.io.files import read_json
-from darkhaloscope.io.parts import RECORD, parts_in
-from darkhaloscope.io.tables import DIGEST_KEY, columns_of, metadata_of, read_table, write_table
-from darkhaloscope.jobs.progress import console, progress
-from darkhaloscope.keys import digest_of, generator, template_choice
-from darkhaloscope.schema import CUTOUTS, HOST, KINDS, PLAN, band_columns
+from darkhaloscope.io.cache import on_this_host
+from darkhaloscope.io.parts import Commit, PartStore, claim
+from darkhaloscope.jobs.engine import Engine, Local
+from darkhaloscope.jobs.hosts import CutoutStore, open_cutouts, read_hosts
+from darkhaloscope.jobs.progress import console
+from darkhaloscope.jobs.run import run_parts
+from darkhaloscope.keys import generator, template_choice
+from darkhaloscope.schema import KINDS, PLAN, band_columns
 from darkhaloscope.sim import population
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.render import magnification
 from darkhaloscope.sim.rows import scenes_of
 from darkhaloscope.sim.sources import Templates
 from darkhaloscope.survey.sed import colour_grid
-from darkhaloscope.units import BANDS, mag_from_flux, stamp_center
+from darkhaloscope.units import BANDS, mag_from_flux
 
 _MAX_DRAWS = 100
-_PAIRS_AT_ONCE = 2000
+_HERE = Local()
 _MAGNIFICATION_GRID = Grid(size=56, pixel_scale=0.262, margin=0)
 """Rays 0.066 arcsec apart over +-7.3 arcsec around the lens."""
 
 
 @dataclass(frozen=True)
-class Hosts:
-    """The cutout store's columns without pixels, in stamp coordinates, and where each row lies."""
+class Run:
+    """What all parts of a plan share."""
 
-    columns: dict[str, np.ndarray]
-    files: np.ndarray
-    digest: str
+    store: PartStore
+    cutouts: CutoutStore
+    bank: Path
+    bank_digest: str
+    cfg: Plan
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some pairs of one cutout file, which become one part of the plan."""
+
+    part: int
+    file: str
+    hosts: int  # of the file that are taken
+    start: int  # pairs of the file
+    stop: int
+    ordinal: int  # number of the first of them among all pairs of the plan
 
     def __len__(self) -> int:
-        return len(self.files)
+        return self.stop - self.start
 
 
-def read_hosts(cutouts: Path, stamp_size: int | None) -> Hosts:
-    """All hosts of a finished store.
-
-    stamp_size : side of the stamps to cut (pixels), None for the cutouts' own
-    Raises DhsError for an unfinished store, or stamps larger than the cutouts
-    """
-    if not (cutouts / RECORD).exists():
-        raise DhsError(
-            f"{cutouts} holds no finished cutout store (no {RECORD}); run `dhs cutouts` again to "
-            "finish it"
-        )
-    names = [c.name for c in HOST] + ["size_pix"]
-    files, tables = [], []
-    for path in parts_in(cutouts):
-        table = columns_of(read_table(path, CUTOUTS, names))
-        files += [path.name] * len(table["host_id"])
-        tables.append(table)
-    columns = {name: np.concatenate([t[name] for t in tables]) for name in names}
-    size = np.full(len(files), stamp_size) if stamp_size else columns["size_pix"]
-    if (size > columns["size_pix"]).any():
-        raise DhsError(
-            f"stamp_size_pix = {stamp_size} is larger than the cutouts "
-            f"({columns['size_pix'].min()} pixels); choose a smaller stamp"
-        )
-    columns |= stamp_centers(columns, size)
-    return Hosts(
-        columns | {"size_pix": size}, np.array(files), read_json(cutouts / RECORD)["digest"]
-    )
-
-
-def stamp_centers(columns, size) -> dict[str, np.ndarray]:
-    """Host centres (arcsec) from the centre of the stamp cut out of the cutout; see sim.crop."""
-    full = columns["size_pix"]
-    start = (full - size) // 2
-    shift = (start + stamp_center(size) - stamp_center(full)) * columns["pixel_scale_arcsec"]
-    return {
-        name: columns[name] - shift for name in ("host_center_x_arcsec", "host_center_y_arcsec")
-    }
-
-
-def plan(out: Path, cutouts: Path, bank_path: Path, cfg: Plan) -> None:
-    """Write the plan. An existing plan from the same inputs and settings is kept.
+def plan(out: Path, cutouts: Path, bank: Path, cfg: Plan, engine: Engine = _HERE) -> None:
+    """Write the plan, part by part; parts that exist are kept.
 
     Raises DhsError for unusable inputs, or settings under which no source is discoverable
     """
-    bank = read_bank(bank_path)
-    hosts = read_hosts(cutouts, cfg.stamp_size_pix)
-    identity = {
-        "stage": "plan",
-        "config": cfg.as_json(),
-        "cutouts": hosts.digest,
-        "bank": bank.digest(),
-        "dhs": __version__,
-    }
-    digest = digest_of(*(f"{key}={value}" for key, value in sorted(identity.items())))
-    if out.exists() and metadata_of(out).get(DIGEST_KEY) == digest:
-        console.print(f"plan {out}: already there")
-        return
-    if out.exists():
-        raise DhsError(f"{out} exists and is another plan; remove it or choose another name")
+    digest = open_bank(bank).digest()
+    hosts = open_cutouts(cutouts)
+    store = claim(
+        out,
+        {
+            "stage": "plan",
+            "config": cfg.as_json(),
+            "cutouts": hosts.digest,
+            "bank": digest,
+            "dhs": __version__,
+        },
+    )
+    slices = _slices(hosts, cfg)
+    run = Run(store, hosts, bank, digest, cfg)
+    _finish(run, slices, run_parts("plan", "pairs", store, partial(plan_part, run), slices, engine))
+
+
+def _slices(hosts: CutoutStore, cfg: Plan) -> list[Slice]:
+    """Parts of at most rows_per_part rows, each of one cutout file."""
+    per_part = max(1, cfg.rows_per_part // len(KINDS))
+    slices: list[Slice] = []
+    ordinal = 0
+    for file, count in hosts.rows.items():
+        pairs = count * cfg.pairs_per_host
+        for start in range(0, pairs, per_part):
+            stop = min(start + per_part, pairs)
+            slices.append(Slice(len(slices), file, count, start, stop, ordinal + start))
+        ordinal += pairs
+    return slices
+
+
+def plan_part(run: Run, some: Slice) -> Commit:
+    """Draw and write one part."""
     torch.set_num_threads(1)
-    columns, unfit = draw_plan(hosts, bank, cfg)
-    metadata = {DIGEST_KEY: digest, "dhs.unfit_pairs": str(unfit)}
-    metadata |= {f"dhs.{key}": str(value) for key, value in identity.items()}
-    write_table(out, columns, PLAN, metadata)
+    bank = open_bank(run.bank, run.bank_digest)
+    hosts = read_hosts(run.cutouts.folder / some.file, run.cfg.stamp_size_pix)
+    pairs = np.arange(some.start, some.stop)
+    chosen = pairs // run.cfg.pairs_per_host
+    luminous = hosts["host_kind"][chosen] == "luminous"
+    kinds = _types(run.bank, run.bank_digest)
+    drawn = _draw_pairs(pairs[luminous], chosen[luminous], hosts, bank, kinds, run.cfg)
+    rows = _rows_of_pairs(drawn, some.part)
+    counts = {
+        "file": some.file,
+        "rows": dict(sorted(Counter(rows["kind"]).items())),
+        "unfit": int(luminous.sum()) - len(drawn["pair_id"]),
+        "sizes": np.unique(hosts["size_pix"]).tolist(),
+    }
+    return run.store.write(some.part, rows, PLAN, counts)
+
+
+def _finish(run: Run, slices: list[Slice], commits: list[Commit]) -> None:
+    planned = sum((Counter(commit.counts["rows"]) for commit in commits), Counter())
+    unfit = sum(commit.counts["unfit"] for commit in commits)
+    sizes = sorted({size for commit in commits for size in commit.counts["sizes"]})
+    if len(sizes) > 1:
+        raise DhsError(f"cutouts of {sizes} pixels are mixed; set stamp_size_pix")
+    if not planned:
+        raise DhsError(_nothing(run, unfit))
+    contents = {
+        run.store.path(commit.part).name: {
+            "file": commit.counts["file"],
+            "rows": sum(commit.counts["rows"].values()),
+        }
+        for commit in commits
+    }
+    digest = run.store.write_record(
+        commits, planned=planned, unfit_pairs=unfit, size_pix=sizes[0], contents=contents
+    )
+    left_out = f"; {unfit} pairs left out, no discoverable source in {_MAX_DRAWS} draws"
+    rows = ", ".join(f"{planned[kind]} {kind}" for kind in KINDS if planned[kind])
     console.print(
-        f"plan {out}: {len(columns['task_id'])} rows in {columns['part'].max() + 1} parts"
-        + (
-            f"; {unfit} pairs left out, no discoverable source in {_MAX_DRAWS} draws"
-            if unfit
-            else ""
-        )
+        f"plan {run.store.folder}: {planned.total()} rows in {len(commits)} parts ({rows})"
+        f"{left_out if unfit else ''}, digest {digest[:16]}"
     )
 
 
-def draw_plan(hosts: Hosts, bank: Bank, cfg: Plan) -> tuple[dict[str, np.ndarray], int]:
-    """Columns of the plan, and the number of pairs for which no source is discoverable."""
-    luminous = np.flatnonzero(hosts.columns["host_kind"] == "luminous")
-    if not len(luminous):
-        raise DhsError("no cutout shows a luminous galaxy; lenses are put on host_kind luminous")
-    host_of_pair = np.repeat(luminous, cfg.pairs_per_host)
-    chunks, unfit = [], 0
-    kinds = spectral_types(bank)
-    with progress("plan", len(host_of_pair), "pairs") as advance:
-        for start in range(0, len(host_of_pair), _PAIRS_AT_ONCE):
-            chosen = host_of_pair[start : start + _PAIRS_AT_ONCE]
-            pairs = _draw_pairs(start, chosen, hosts, bank, kinds, cfg, advance)
-            unfit += len(chosen) - len(pairs["pair_id"])
-            chunks.append(pairs)
-    pairs = {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
-    if not len(pairs["pair_id"]):
-        raise DhsError(
-            f"no source is discoverable behind any of {len(hosts)} hosts in {_MAX_DRAWS} draws; "
-            "lower min_magnification or widen arc_mag_r_min to arc_mag_r_max"
-        )
-    return _rows_of_pairs(pairs, cfg), unfit
+def _nothing(run: Run, unfit: int) -> str:
+    if not unfit:
+        return "no cutout shows a luminous galaxy; lenses are put on host_kind luminous"
+    return (
+        f"no source is discoverable behind any of {sum(run.cutouts.rows.values())} hosts in "
+        f"{_MAX_DRAWS} draws; lower min_magnification or widen arc_mag_r_min to arc_mag_r_max"
+    )
+
+
+@lru_cache(maxsize=1)
+def open_bank(path: Path, digest: str = "") -> Bank:
+    """The bank, on this host, checked to have this SHA-256 if one is given."""
+    return read_bank(on_this_host(path, digest))
+
+
+@lru_cache(maxsize=1)
+def _types(path: Path, digest: str) -> np.ndarray:
+    return spectral_types(open_bank(path, digest))
 
 
 def spectral_types(bank: Bank) -> np.ndarray:
@@ -147,10 +169,13 @@ def spectral_types(bank: Bank) -> np.ndarray:
     return colour_grid().fit(mags, bank.columns["z"])
 
 
-def _draw_pairs(start, chosen, hosts, bank, kinds, cfg, advance) -> dict[str, np.ndarray]:
-    """Lens and source of each pair: drawn again, from its own generator, until discoverable."""
-    host = {name: values[chosen] for name, values in hosts.columns.items()}
-    replicate = (start + np.arange(len(chosen))) % cfg.pairs_per_host
+def _draw_pairs(pairs, chosen, hosts, bank, kinds, cfg) -> dict[str, np.ndarray]:
+    """Lens and source of each pair: drawn again, from its own generator, until discoverable.
+
+    pairs : numbers of the pairs among those of the file; chosen : the row of each pair's host
+    """
+    host = {name: values[chosen] for name, values in hosts.items()}
+    replicate = pairs % cfg.pairs_per_host
     pair_id = np.array([f"{h}-{r:02d}" for h, r in zip(host["host_id"], replicate, strict=True)])
     template = _choose_templates(pair_id, host["split"], bank, cfg.cosmos_salt)
     result: dict[str, np.ndarray] = {}
@@ -167,7 +192,6 @@ def _draw_pairs(start, chosen, hosts, bank, kinds, cfg, advance) -> dict[str, np
         waiting = waiting[~kept]
         if not len(waiting):
             break
-    advance(len(chosen))
     found = np.setdiff1d(np.arange(len(chosen)), waiting)
     words = {
         "host_id": host["host_id"],
@@ -239,8 +263,8 @@ def _magnify(drawn, host, template, hlr, bank: Bank) -> np.ndarray:
     return magnification(scenes, templates, _MAGNIFICATION_GRID).numpy().astype(float)
 
 
-def _rows_of_pairs(pairs: dict[str, np.ndarray], cfg: Plan) -> dict[str, np.ndarray]:
-    """One row a kind. Rows of a pair stand together and never fall into different parts."""
+def _rows_of_pairs(pairs: dict[str, np.ndarray], part: int) -> dict[str, np.ndarray]:
+    """One row a kind; rows of a pair stand together."""
     n, k = len(pairs["pair_id"]), len(KINDS)
     rows = {name: np.repeat(values, k) for name, values in pairs.items()}
     kind = np.tile(np.array(KINDS, object), n)
@@ -248,7 +272,7 @@ def _rows_of_pairs(pairs: dict[str, np.ndarray], cfg: Plan) -> dict[str, np.ndar
         "kind": kind,
         "task_id": np.array([f"{p}-{w}" for p, w in zip(rows["pair_id"], kind, strict=True)]),
         "label": (kind == "lens").astype(np.int32),
-        "part": (np.arange(n * k) // k // max(1, cfg.rows_per_part // k)).astype(np.int32),
+        "part": np.full(n * k, part, np.int32),
     }
     beside = kind == "unlensed"
     angle = np.arctan2(rows["source_y_arcsec"], rows["source_x_arcsec"])

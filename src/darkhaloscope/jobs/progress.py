@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
@@ -11,6 +12,12 @@ from rich.text import Text
 
 console = Console(stderr=True, highlight=False)
 _LINE_EVERY_SECONDS = 10.0
+
+
+class Advance(Protocol):
+    """Told of `n` more, and of what is to be said beside the rate."""
+
+    def __call__(self, n: int, said: str = "") -> None: ...
 
 
 class _RateColumn(ProgressColumn):
@@ -23,18 +30,23 @@ class _RateColumn(ProgressColumn):
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(n)`; says how fast it goes and when it will end."""
+def progress(label: str, total: int, unit: str) -> Iterator[Advance]:
+    """Yields `advance(n, said)`; says how fast it goes and when it will end."""
     if console.is_terminal:
         columns = (
             TextColumn(f"{label:<9}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             _RateColumn(unit),
+            TextColumn("{task.fields[said]}"),
         )
         with Progress(*columns, console=console) as bar:
-            task = bar.add_task(label, total=total)
-            yield lambda n: bar.advance(task, n)
+            task = bar.add_task(label, total=total, said="")
+
+            def advance(n: int, said: str = "") -> None:
+                bar.update(task, advance=n, said=said)
+
+            yield advance
     else:
         yield _Lines(label, total, unit)
 
@@ -45,13 +57,14 @@ class _Lines:
         self._done, self._start = 0, time.monotonic()
         self._last = self._start
 
-    def __call__(self, n: int) -> None:
+    def __call__(self, n: int, said: str = "") -> None:
         self._done += n
         now = time.monotonic()
         if self._done >= self._total or now - self._last > _LINE_EVERY_SECONDS:
             self._last = now
             pace = _pace(self._done, self._total, now - self._start, self._unit)
-            console.print(f"{self._label:<9} {self._done}/{self._total} {pace}")
+            beside = f"; {said}" if said else ""
+            console.print(f"{self._label:<9} {self._done}/{self._total} {pace}{beside}")
 
 
 def _pace(done: float, total: float, seconds: float, unit: str) -> str:

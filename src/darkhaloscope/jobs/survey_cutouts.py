@@ -21,12 +21,12 @@ from darkhaloscope.jobs.cutout_store import (
     earlier,
     is_settled,
     quarantined,
-    versions,
     write_part,
     write_record,
 )
 from darkhaloscope.jobs.pool import each
 from darkhaloscope.jobs.progress import console, progress
+from darkhaloscope.jobs.versions import versions
 from darkhaloscope.schema import PARENT, band_columns
 from darkhaloscope.sim import sky
 from darkhaloscope.sim.measure import HostShape, measure_host

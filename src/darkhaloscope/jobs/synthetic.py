@@ -8,9 +8,10 @@ import numpy as np
 
 from darkhaloscope.config import CutoutsSynthetic
 from darkhaloscope.io.parts import PartStore, claim
-from darkhaloscope.jobs.cutout_store import cutout_row, versions, write_part, write_record
+from darkhaloscope.jobs.cutout_store import cutout_row, write_part, write_record
 from darkhaloscope.jobs.pool import each
 from darkhaloscope.jobs.progress import progress
+from darkhaloscope.jobs.versions import versions
 from darkhaloscope.keys import generator
 from darkhaloscope.sim import field, flaws, sky
 from darkhaloscope.sim.hosts import draw_host
