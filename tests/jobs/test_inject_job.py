@@ -185,7 +185,7 @@ def test_arcs_that_fall_beside_the_stamp_are_flagged(inputs, tmp_path):
     plan(tmp_path / "plan", inputs / "cutouts", inputs / "bank.h5", wide)
     (tmp_path / "cutouts").symlink_to(inputs / "cutouts")
     (tmp_path / "bank.h5").symlink_to(inputs / "bank.h5")
-    make_stamps(tmp_path, tmp_path / "stamps")
+    make_stamps(tmp_path, tmp_path / "stamps", cfg=Inject(min_usable_fraction=0))
     bad = pq.read_table(tmp_path / "stamps" / "quarantine" / "part-00000.parquet").to_pydict()
     assert bad["cause"] and all("LIGHT_OFF_STAMP" in cause for cause in bad["cause"])
     lost = [bad["kind"].count(kind) for kind in KINDS]

@@ -8,12 +8,14 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from darkhaloscope.errors import DhsError
+from darkhaloscope.io.cache import on_this_host
 from darkhaloscope.io.files import sha256, whole
 
 FORMAT = "darkhaloscope-bank"
@@ -317,3 +319,9 @@ def _check_flux(flux: np.ndarray, numbers: np.ndarray, path: Path) -> None:
             f"bank {path}: template {numbers[bad[0]]} has flux {flux[bad[0]]:.4g} where 1 is "
             f"required ({bad.size} of {len(flux)} looked at are wrong); make the bank again"
         )
+
+
+@lru_cache(maxsize=1)
+def open_bank(path: Path, digest: str = "") -> Bank:
+    """The bank, on this host, checked to have this SHA-256 if one is given."""
+    return read_bank(on_this_host(path, digest))

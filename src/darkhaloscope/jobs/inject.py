@@ -11,7 +11,7 @@ import numpy as np
 from darkhaloscope.config import Inject
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import FATAL, PASSING, Flag, names
-from darkhaloscope.io.bank import Bank
+from darkhaloscope.io.bank import Bank, open_bank
 from darkhaloscope.io.files import read_json
 from darkhaloscope.io.parts import (
     COUNTS_KEY,
@@ -25,7 +25,6 @@ from darkhaloscope.io.tables import columns_of, image_bytes, read_table, write_t
 from darkhaloscope.jobs.engine import Engine, Local
 from darkhaloscope.jobs.hosts import CutoutStore, Hosts, open_cutouts, read_pixels
 from darkhaloscope.jobs.light import render_rows
-from darkhaloscope.jobs.plan import open_bank
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.run import run_parts
 from darkhaloscope.jobs.versions import check_versions, versions
