@@ -113,7 +113,7 @@ def test_bank_of_zero_flux(refused, inputs, tmp_path):  # noqa: F811
         "plan", "--cutouts", inputs / "cutouts", "--bank", dark, "--out", tmp_path / "p.parquet"
     )
     assert "template 3 has flux 0 where 1 is required (1 of 40 looked at are wrong)" in said
-    assert not (tmp_path / "p.parquet").exists()
+    assert not (tmp_path / "plan").exists()
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_psf_of_no_width(refused, tmp_path):
 def test_impossible_settings(refused, inputs, tmp_path, flag, value, words):  # noqa: F811
     said = refused(
         "plan", "--cutouts", inputs / "cutouts", "--bank", inputs / "bank.h5",
-        "--out", tmp_path / "p.parquet", flag, value,
+        "--out", tmp_path / "plan", flag, value,
     )  # fmt: skip
     assert words in said
-    assert not (tmp_path / "p.parquet").exists()
+    assert not (tmp_path / "plan").exists()
 
 
 @pytest.mark.parametrize(
@@ -190,10 +190,10 @@ def test_flags_override_the_settings_file(inputs, tmp_path, capfd):  # noqa: F81
 
     path = tmp_path / "dhs.toml"
     path.write_text("[plan]\nseed = 7\ntheta_E_min_arcsec = 3.0\ntheta_E_max_arcsec = 4.0\n")
-    out = tmp_path / "p.parquet"
+    out = tmp_path / "plan"
     words = ["plan", "--cutouts", inputs / "cutouts", "--bank", inputs / "bank.h5", "--out", out]
     assert run([str(w) for w in [*words, "--config", path, "--seed", 9]]) == 0, capfd.readouterr()
-    settings = json.loads(metadata_of(out)["dhs.config"])
+    settings = json.loads(metadata_of(out / "part-00000.parquet")["dhs.config"])
     assert (settings["seed"], settings["theta_E_max_arcsec"]) == (9, 4.0)
 
 

@@ -26,7 +26,7 @@ def on_this_host(path: Path, digest: str = "") -> Path:
     Raises DhsError if it is not there, or has another digest
     """
     if not is_remote(path):
-        return _checked(path, digest)
+        return _checked(path, digest) if digest else path
     with _locked(path, digest) as place:
         if not (digest and place.exists() and sha256(place) == digest):
             _fetch(path, place)
@@ -47,7 +47,10 @@ def _fetch(path: Path, place: Path) -> None:
 
 def _checked(place: Path, digest: str, source: Path | None = None) -> Path:
     if not place.is_file():
-        raise DhsError(f"{place} is not on {os.uname().nodename}; copy it there, or give s3://")
+        raise DhsError(
+            f"{place} does not exist on {os.uname().nodename}; copy it there, or give an address "
+            "that every host can reach"
+        )
     if digest and (found := sha256(place)) != digest:
         raise DhsError(
             f"{source or place} on {os.uname().nodename} has SHA-256 {found[:16]} where "

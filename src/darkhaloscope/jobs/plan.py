@@ -57,6 +57,7 @@ def plan(out: Path, cutouts: Path, bank: Path, cfg: Plan, engine: Engine = _HERE
     """
     digest = open_bank(bank).digest()
     hosts = open_cutouts(cutouts)
+    read_hosts(hosts.folder / next(iter(hosts.rows)), cfg.stamp_size_pix)  # of a size that fits
     store = claim(
         out,
         {
