@@ -18,7 +18,7 @@ from darkhaloscope.schema import PLAN as PLAN_COLUMNS
 
 BANK = BankHybrid(n_sources=40)
 SKY = CutoutsSynthetic(n_hosts=24, size_pix=48)
-PLAN = Plan(rows_per_part=15)
+PLAN = Plan(rows_per_part=30, host_weighting="equal")
 
 
 def make_inputs(out: Path) -> None:

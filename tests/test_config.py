@@ -35,7 +35,7 @@ def _refused(model, settings, *words):
 
 
 def test_an_unknown_key_is_named_and_a_near_one_suggested():
-    _refused(Plan, {"theta_E_median": 1.2}, "'theta_E_median'", "did you mean 'theta_E_m")
+    _refused(Plan, {"theta_E_mim": 1.2}, "'theta_E_mim'", "did you mean 'theta_E_m")
     _refused(Plan, {"sed": 3}, "unknown key 'sed'", "did you mean 'seed'")
     message = _refused(Inject, {"xyzzy": 1}, "unknown key 'xyzzy'", "allowed:", "moffat_beta")
     assert "did you mean" not in message
@@ -44,7 +44,12 @@ def test_an_unknown_key_is_named_and_a_near_one_suggested():
 @pytest.mark.parametrize(
     ("model", "settings", "words"),
     [
-        (Plan, {"theta_E_median_arcsec": -1}, ("theta_E_median_arcsec", "greater than 0", "-1")),
+        (Plan, {"theta_E_min_arcsec": -1}, ("theta_E_min_arcsec", "greater than 0", "-1")),
+        (Plan, {"ring_fraction": 1.5}, ("ring_fraction", "less than or equal to 1", "1.5")),
+        (Plan, {"tier": "grid"}, ("tier grid needs mode grid",)),
+        (Plan, {"grid_shear": (0.01,)}, ("grid_shear: only a plan of mode grid has them",)),
+        (Plan, {"mode": "grid", "grid_shear": (0.4,)}, ("grid_shear must be values from 0.0",)),
+        (Plan, {"mode": "grid", "grid_r_e_arcsec": ()}, ("grid_r_e_arcsec must be values",)),
         (Plan, {"shear_sigma": 0.5}, ("shear_sigma", "less than or equal to 0.3", "0.5")),
         (Plan, {"pairs_per_host": 0}, ("pairs_per_host", "0")),
         (Plan, {"rows_per_part": 2}, ("rows_per_part", "2")),
@@ -64,7 +69,7 @@ def test_an_unknown_key_is_named_and_a_near_one_suggested():
             ("min_hlr_arcsec must be below max_hlr_arcsec", "2.0 and 1.0"),
         ),
         (Plan, {"arc_mag_r_min": 24}, ("arc_mag_r_min must be below arc_mag_r_max", "24.0")),
-        (Plan, {"theta_E_min_arcsec": 3}, ("theta_E_min_arcsec must be below", "3.0 and 2.5")),
+        (Plan, {"theta_E_min_arcsec": 3}, ("theta_E_min_arcsec must be below", "3.0 and 3.0")),
         (CutoutsNpz, {"psf_fwhm_arcsec": (1.2, 0, 1.1)}, ("psf_fwhm_arcsec must be positive",)),
         (CutoutsNpz, {"nexp": (3, -1, 3)}, ("nexp must be positive",)),
         (CutoutsNpz, {"psf_fwhm_arcsec": (1.2, 1.1)}, ("psf_fwhm_arcsec",)),
@@ -77,7 +82,7 @@ def test_an_impossible_value_is_refused_with_what_is_allowed(model, settings, wo
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
     ("model", "key"),
-    [(Plan, "theta_E_median_arcsec"), (Plan, "source_mag_r_median"), (Inject, "moffat_beta")],
+    [(Plan, "theta_E_min_arcsec"), (Plan, "source_mag_r_median"), (Inject, "moffat_beta")],
 )
 def test_what_is_no_number_is_refused(model, key, value):
     _refused(model, {key: value}, key)

@@ -24,7 +24,18 @@ def _setting(description: str, **limits: Any) -> Any:
 
 Split = Literal["train", "val", "test"]
 PerBand = tuple[float, float, float]
+Axis = tuple[float, ...] | None
 LookAlike = Literal["ring", "spiral", "merger", "companions", "edge_on", "spike", "ghost"]
+
+
+GRID_AXES = {
+    "grid_theta_E_arcsec": (0.05, 10.0),
+    "grid_delta_mag": (-5.0, 10.0),
+    "grid_r_e_arcsec": (0.01, 2.0),
+    "grid_ellipticity": (0.0, 0.6),
+    "grid_shear": (0.0, 0.3),
+}
+"""Axes of a grid of lenses, with the least and the largest value of each."""
 
 
 class Stage(BaseModel):
@@ -352,15 +363,54 @@ class Plan(Stage):
 
     seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
     cosmos_salt: Annotated[str, _setting("changes which template a row draws")] = ""
-    pairs_per_host: Annotated[int, _setting("sources drawn per host", ge=1)] = 1
+    mode: Annotated[
+        Literal["population", "grid"],
+        _setting("lenses and sources as the sky has them, or cells of a grid of parameters"),
+    ] = "population"
+    tier: Annotated[
+        Literal["debug", "grid", "train"],
+        _setting(
+            "train: every host; debug: a few hosts, to be looked at; grid: a few hosts, each with "
+            "every cell of the grid"
+        ),
+    ] = "train"
+    tier_hosts: Annotated[int, _setting("hosts of the tiers debug and grid", ge=1)] = 48
+    pairs_per_host: Annotated[
+        int, _setting("replicates: sources drawn per host (tier grid: per host and cell)", ge=1)
+    ] = 1
     stamp_size_pix: Annotated[
         int | None, _setting("side of a stamp, pix; if absent the cutout's own", ge=32, le=512)
     ] = None
-    rows_per_part: Annotated[int, _setting("rows in one output file", ge=3)] = 2000
-    theta_E_median_arcsec: Annotated[float, _setting("median Einstein radius", gt=0)] = 1.29
-    theta_E_scatter: Annotated[float, _setting("scatter of ln(theta_E)", ge=0)] = 0.30
-    theta_E_min_arcsec: Annotated[float, _setting("smallest Einstein radius", gt=0)] = 0.7
-    theta_E_max_arcsec: Annotated[float, _setting("largest Einstein radius", gt=0, le=10)] = 2.5
+    rows_per_part: Annotated[int, _setting("rows in one output file", ge=6)] = 2000
+
+    host_fraction: Annotated[
+        float, _setting("share of lenses with their host alone beside them", ge=0, le=1)
+    ] = 1.0
+    unlensed_fraction: Annotated[
+        float, _setting("share with the same source beside them, not lensed", ge=0, le=1)
+    ] = 1.0
+    ring_fraction: Annotated[
+        float, _setting("share with the same light in a ring of the host's own", ge=0, le=1)
+    ] = 0.5
+    companion_fraction: Annotated[
+        float, _setting("share with the same light in galaxies around the host", ge=0, le=1)
+    ] = 0.5
+    spiral_fraction: Annotated[
+        float, _setting("share with the same light in spiral arms", ge=0, le=1)
+    ] = 0.25
+
+    host_weighting: Annotated[
+        Literal["cross_section", "equal"],
+        _setting(
+            "hosts bring pairs as often as they would lens, pairs_per_host on average over the "
+            "survey's luminous red galaxies, or all as many; mode population, tier train"
+        ),
+    ] = "cross_section"
+    sigma_v_scatter_dex: Annotated[
+        float, _setting("scatter of log10 velocity dispersion at a luminosity", ge=0, le=0.3)
+    ] = 0.07
+    theta_E_min_arcsec: Annotated[float, _setting("smallest Einstein radius", gt=0)] = 0.75
+    theta_E_max_arcsec: Annotated[float, _setting("largest Einstein radius", gt=0, le=10)] = 3.0
     shear_sigma: Annotated[float, _setting("scatter of gamma1 and gamma2", ge=0, le=0.3)] = 0.05
     q_scatter: Annotated[float, _setting("scatter of mass q about light q", ge=0, le=1)] = 0.10
     phi_scatter_deg: Annotated[float, _setting("scatter of mass angle, deg", ge=0)] = 10.0
@@ -372,10 +422,11 @@ class Plan(Stage):
         float, _setting("source size over template size: farther, fainter, smaller", gt=0)
     ] = 0.75
     size_factor_scatter: Annotated[float, _setting("scatter of ln(size factor)", ge=0)] = 0.35
-    max_offset: Annotated[
-        float, _setting("sources lie area-uniform within this times theta_E", gt=0, le=2)
-    ] = 0.65
     min_magnification: Annotated[float, _setting("lowest total magnification", ge=1)] = 3.0
+    min_arc_snr: Annotated[
+        float,
+        _setting("lowest matched S/N of an arc, all bands, as foreseen from PSF and noise", ge=0),
+    ] = 10.0
     arc_mag_r_min: Annotated[float, _setting("brightest total arc, r AB mag")] = 20.0
     arc_mag_r_max: Annotated[float, _setting("faintest total arc, r AB mag")] = 23.0
     min_arc_minus_host_mag: Annotated[
@@ -399,6 +450,32 @@ class Plan(Stage):
         ),
     ] = "catalogue"
 
+    grid: Annotated[
+        Literal["small", "medium", "full", "sota"], _setting("named grid, see docs/plans.md")
+    ] = "medium"
+    grid_theta_E_arcsec: Annotated[Axis, _setting("Einstein radii in place of the grid's")] = None
+    grid_delta_mag: Annotated[Axis, _setting("magnitudes in place of the grid's")] = None
+    grid_r_e_arcsec: Annotated[Axis, _setting("source radii in place of the grid's")] = None
+    grid_ellipticity: Annotated[Axis, _setting("(1-q)/(1+q) in place of the grid's")] = None
+    grid_shear: Annotated[Axis, _setting("shear strengths in place of the grid's")] = None
+    grid_delta_mag_of: Annotated[
+        Literal["arc", "source"],
+        _setting(
+            "what is so much fainter than its host, r mag: the whole arc, or, as in the plan, the "
+            "source before magnification, whose arcs outshine their hosts"
+        ),
+    ] = "arc"
+
+    @property
+    def controls(self) -> dict[str, float]:
+        """Kinds of rows beside the lens, and the share of lenses that each stands beside."""
+        end = "_fraction"
+        return {
+            name.removesuffix(end): getattr(self, name)
+            for name in type(self).model_fields
+            if name.endswith(end)
+        }
+
     @model_validator(mode="after")
     def _ranges(self) -> Self:
         for low, high in (
@@ -408,6 +485,20 @@ class Plan(Stage):
             if getattr(self, low) >= getattr(self, high):
                 came = f"{getattr(self, low)} and {getattr(self, high)}"
                 raise ValueError(f"{low} must be below {high}, got {came}")
+        return self
+
+    @model_validator(mode="after")
+    def _axes(self) -> Self:
+        axes = {name: getattr(self, name) for name in GRID_AXES}
+        if self.mode != "grid":
+            if given := [name for name, values in axes.items() if values is not None]:
+                raise ValueError(f"{', '.join(given)}: only a plan of mode grid has them")
+            if self.tier == "grid":
+                raise ValueError("tier grid needs mode grid; set --mode grid, or another tier")
+        for name, (low, high) in GRID_AXES.items():
+            values = axes[name]
+            if values is not None and (not values or not all(low <= v <= high for v in values)):
+                raise ValueError(f"{name} must be values from {low} to {high}, got {values}")
         return self
 
 

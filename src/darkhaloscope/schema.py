@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from darkhaloscope.units import BANDS
 
-KINDS = ("lens", "host", "unlensed")
+KINDS = ("lens", "host", "unlensed", "ring", "companion", "spiral")
+"""A lens, and what may stand beside it on the same host: the host alone, and the lens's light
+otherwise arranged."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,18 @@ CUTOUTS = (*HOST, *PIXELS, *PSF_IMAGE)
 SCENE = (
     Column("task_id", _str, "", "pair_id-kind; the key of every random number of the row"),
     Column("pair_id", _str, "", "host_id-replicate; ties the rows on one host with one source"),
-    Column("kind", _str, "", "lens, host (nothing added) or unlensed (the source, not lensed)"),
+    Column(
+        "kind",
+        _str,
+        "",
+        "lens; host (nothing added); unlensed (the source, not lensed); ring, companion, spiral "
+        "(the lens's light so arranged)",
+    ),
     Column("label", _i4, "", "1 for kind lens, else 0"),
     Column("part", _i4, "", "which file of the stamp set holds the row"),
+    Column("grid_cell", _i4, "", "cell of the plan's grid, -1 where there is none"),
+    Column("z_lens", _f8, "", "redshift given to the host, from its colours and brightness"),
+    Column("sigma_v_kms", _f8, "km/s", "velocity dispersion of the lens, isothermal"),
     Column(
         "theta_E_arcsec", _f8, "arcsec", "Einstein radius; critical curve encloses pi theta_E^2"
     ),
@@ -129,8 +140,8 @@ SCENE = (
     Column("template_index", _i4, "", "row of the source bank"),
     Column("template_id", _str, "", "name of the template in its catalogue"),
     Column("z_source", _f8, "", "redshift given to the source; sets its colours"),
-    Column("source_x_arcsec", _f8, "arcsec", "source (unlensed: image) from the mass centre"),
-    Column("source_y_arcsec", _f8, "arcsec", "source (unlensed: image) from the mass centre"),
+    Column("source_x_arcsec", _f8, "arcsec", "source (a control: its image) from the mass centre"),
+    Column("source_y_arcsec", _f8, "arcsec", "source (a control: its image) from the mass centre"),
     Column("source_phi_rad", _f8, "rad", "rotation of the template"),
     Column("source_hlr_arcsec", _f8, "arcsec", "half-light radius of the source before lensing"),
     Column("source_type", _f8, "", "spectral type: 0 Im, 1 Scd, 2 Sbc, 3 elliptical, < 0 bluer"),

@@ -35,8 +35,8 @@ def _doubled_row(c):
         c[name] = np.concatenate([values, values[:1]])
 
 
-def _lost_control(c):
-    keep = ~((c["kind"] == "host") & (c["host_id"] == c["host_id"][0]))
+def _lost_lens(c):
+    keep = ~((c["kind"] == "lens") & (c["host_id"] == c["host_id"][0]))
     for name, values in c.items():
         c[name] = values[keep]
 
@@ -112,7 +112,7 @@ def _bright_cores(c):
     [
         (_nan_pixels, "integrity.finite_pixels"),
         (_doubled_row, "integrity.unique_tasks"),
-        (_lost_control, "integrity.complete_pairs"),
+        (_lost_lens, "integrity.complete_pairs"),
         (_null_for_controls, "integrity.equal_nullity"),
         (_swapped_labels, "integrity.label"),
         (_surface_brightness_as_flux, "physics.flux_is_magnified"),

@@ -40,7 +40,7 @@ def test_every_planned_row_is_there_once(inputs, stamps):
     planned = plan_rows(inputs / "plan")["task_id"].tolist()
     written = read_columns(stamps)["task_id"].tolist()
     assert sorted(written) == sorted(planned)
-    assert len(set(written)) == len(written) == 3 * 24
+    assert len(set(written)) == len(written) > 3 * 24
 
 
 def test_two_processes_write_the_same_bytes(inputs, stamps, tmp_path):
@@ -62,7 +62,7 @@ def test_host_rows_are_the_cutouts_bit_for_bit(inputs, stamps):
 
 def test_pairs_share_host_source_and_flux(stamps):
     c = read_columns(stamps)
-    lens, host, unlensed = (c["kind"] == kind for kind in KINDS)
+    lens, host, unlensed = (c["kind"] == kind for kind in KINDS[:3])
     order = [np.argsort(c["pair_id"][which]) for which in (lens, host, unlensed)]
     for name in ("host_id", "template_index", "psf_fwhm_r_arcsec", "theta_E_arcsec", "ebv_mag"):
         first, *rest = (c[name][w][o] for w, o in zip((lens, host, unlensed), order, strict=True))
@@ -157,7 +157,7 @@ def test_flagged_cutouts_are_quarantined_and_never_planned(tmp_path):
     assert lost["host_id"] == ["host2"] and lost["cause"] == ["NAN_PIXELS"]
     assert read_json(tmp_path / "cutouts" / RECORD)["quarantined"] == {"NAN_PIXELS": 1}
     bank_hybrid(tmp_path / "bank.h5", BankHybrid(n_sources=10))
-    plan(tmp_path / "plan", tmp_path / "cutouts", tmp_path / "bank.h5", Plan())
+    plan(tmp_path / "plan", tmp_path / "cutouts", tmp_path / "bank.h5", Plan(mode="grid"))
     planned = plan_rows(tmp_path / "plan")["host_id"].tolist()
     assert set(planned) == {f"host{i}" for i in (0, 1, 3, 4, 5)}
 
@@ -168,7 +168,7 @@ def test_flagged_hosts_go_to_quarantine_for_every_kind(inputs, tmp_path):
         make_stamps(inputs, tmp_path / "stamps", cfg=Inject(psf_model="image"))
     bad = pq.read_table(tmp_path / "stamps" / "quarantine" / "part-00000.parquet").to_pydict()
     assert set(bad["cause"]) == {"NO_PSF"}
-    assert len({bad["kind"].count(kind) for kind in KINDS}) == 1
+    assert len({bad["kind"].count(kind) for kind in KINDS[:3]}) == 1
 
 
 def test_arcs_that_fall_beside_the_stamp_are_flagged(inputs, tmp_path):
@@ -178,9 +178,11 @@ def test_arcs_that_fall_beside_the_stamp_are_flagged(inputs, tmp_path):
 
     wide = Plan(
         stamp_size_pix=32,
-        theta_E_median_arcsec=5.0,
-        theta_E_min_arcsec=4.5,
-        theta_E_max_arcsec=6.0,
+        mode="grid",
+        grid_theta_E_arcsec=(1.5, 5.0),
+        ring_fraction=1,
+        companion_fraction=1,
+        spiral_fraction=1,
     )
     plan(tmp_path / "plan", inputs / "cutouts", inputs / "bank.h5", wide)
     (tmp_path / "cutouts").symlink_to(inputs / "cutouts")

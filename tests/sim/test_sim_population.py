@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, spearmanr, truncnorm
 
 from darkhaloscope.config import Plan
+from darkhaloscope.sim.masses import redshift_chances
 from darkhaloscope.sim.population import (
     N_UNIFORMS,
     SourceTemplates,
-    discoverable,
+    bright_sources,
+    chance_to_keep,
+    dereddened,
     draw_lenses,
     draw_sources,
     observed_fluxes,
+    source_window,
     truncated_normal,
 )
 from darkhaloscope.survey.sed import colour_grid
@@ -41,6 +45,10 @@ def _hosts(n=N, q=0.75):
         "host_phi_rad": np.full(n, 0.4),
         "host_center_x_arcsec": np.linspace(-0.1, 0.1, n),
         "host_center_y_arcsec": np.linspace(0.2, -0.2, n),
+        "host_mag_g": np.full(n, 21.9),
+        "host_mag_r": np.full(n, 20.2),
+        "host_mag_z": np.full(n, 19.1),
+        "ebv_mag": np.zeros(n),
     }
 
 
@@ -67,17 +75,21 @@ def test_without_scatter_the_mean_itself():
     assert_within(truncated_normal(np.array([0.1]), 1.4, 0, 0, 1), [1.0], 0, "clipped mean")
 
 
+def _lenses(u, cfg, hosts=None):
+    hosts = _hosts() if hosts is None else hosts
+    redshifts = redshift_chances(dereddened(hosts), colour_grid())
+    return draw_lenses(u, hosts, redshifts, cfg, colour_grid())
+
+
 def test_lenses_follow_the_settings(u):
     cfg = Plan(
-        theta_E_median_arcsec=1.2, theta_E_scatter=0.25, theta_E_min_arcsec=0.8,
-        theta_E_max_arcsec=2.2, shear_sigma=0.04, q_scatter=0.1, phi_scatter_deg=12.0,
+        theta_E_min_arcsec=0.8, theta_E_max_arcsec=2.2, shear_sigma=0.04, q_scatter=0.1,
+        phi_scatter_deg=12.0,
     )  # fmt: skip
-    lens = draw_lenses(u, _hosts(), cfg)
+    fits, lens = _lenses(u, cfg)
     theta_E = lens["theta_E_arcsec"]
-    bounds = [(math.log(v) - math.log(1.2)) / 0.25 for v in (0.8, 2.2)]
-    law = truncnorm(*bounds, loc=math.log(1.2), scale=0.25)
-    assert theta_E.min() >= 0.8 and theta_E.max() <= 2.2
-    assert kstest(np.log(theta_E), law.cdf).pvalue > 1e-3
+    assert fits.mean() > 0.9
+    assert theta_E.min() >= 0.8 - 1e-9 and theta_E.max() <= 2.2 + 1e-9
     for name in ("gamma1", "gamma2"):
         assert kstest(lens[name] / 0.04, "norm").pvalue > 1e-3
     turn = np.degrees(lens["lens_phi_rad"] - 0.4)
@@ -89,47 +101,57 @@ def test_lenses_follow_the_settings(u):
     assert_within(lens["lens_center_y_arcsec"], _hosts()["host_center_y_arcsec"], 0, "centre y")
 
 
-def test_default_einstein_radii_are_those_of_discoverable_lenses(u):
-    """EVIDENCE section 4, before the cut that favours the large: 16/50/84 % .95/1.29/1.75."""
-    theta_E = draw_lenses(u, _hosts(), Plan())["theta_E_arcsec"]
-    assert_ratio(
-        np.percentile(theta_E, [16, 50, 84]), [0.95, 1.29, 1.75], 0.05, "theta_E quantiles"
-    )
+def test_einstein_radii_are_those_of_the_dispersions(u):
+    """4 pi (sigma/c)**2 D_ls/D_s, against astropy's distances."""
+    from astropy.cosmology import Planck18
+
+    _, lens = _lenses(u[:200], Plan(), _hosts(200))
+    z_l, z_s = lens["z_lens"], lens["z_source"]
+    far = Planck18.angular_diameter_distance
+    ratio = far(z_l, z_s) / far(z_s)
+    want = 4 * math.pi * (lens["sigma_v_kms"] / 299792.458) ** 2 * ratio.value
+    assert_ratio(lens["theta_E_arcsec"], np.degrees(want) * 3600, 0.01, "theta_E")
+    assert (z_s > z_l).all()
+
+
+def test_hosts_of_unknown_magnitude_lens_as_those_that_are_found(u):
+    hosts = _hosts() | {f"host_mag_{band}": np.full(N, np.nan) for band in "grz"}
+    _, lens = _lenses(u, Plan(theta_E_min_arcsec=0.01, theta_E_max_arcsec=9), hosts)
+    assert_ratio(np.median(lens["z_lens"]), 0.43, 0.05, "median redshift")
+    assert_ratio(np.median(lens["sigma_v_kms"]), 270, 0.02, "median dispersion")
+
+
+def test_brighter_hosts_are_heavier(u):
+    faint = _lenses(u, Plan(theta_E_min_arcsec=0.01, theta_E_max_arcsec=9))[1]["sigma_v_kms"]
+    bright = _hosts() | {f"host_mag_{b}": _hosts()[f"host_mag_{b}"] - 1.0 for b in "grz"}
+    heavy = _lenses(u, Plan(theta_E_min_arcsec=0.01, theta_E_max_arcsec=9), bright)[1]
+    assert 1.15 < np.median(heavy["sigma_v_kms"]) / np.median(faint) < 1.35  # 10**0.102 = 1.26
 
 
 def test_sources_follow_the_settings(u):
     cfg = Plan(source_mag_r_median=24.0, source_mag_r_scatter=0.8, size_factor_median=0.6,
-               size_factor_scatter=0.2, max_offset=0.7, z_source_median=1.9)  # fmt: skip
-    theta_E, hlr = np.linspace(0.7, 2.0, N), np.linspace(0.1, 0.5, N)
-    source = draw_sources(u, theta_E, _made(hlr), cfg, colour_grid())
+               size_factor_scatter=0.2)  # fmt: skip
+    hlr = np.linspace(0.1, 0.5, N)
+    source = draw_sources(u, np.full(N, 1.9), _made(hlr), cfg, colour_grid())
     assert kstest((source["source_mag_r"] - 24.0) / 0.8, "norm").pvalue > 1e-3
     size = np.log(source["source_hlr_arcsec"] / hlr / 0.6) / 0.2
     assert kstest(size, "norm").pvalue > 1e-3
     assert kstest(source["source_phi_rad"] / (2 * math.pi), "uniform").pvalue > 1e-3
-    z = source["z_source"]
-    assert z.min() >= 0.5 and z.max() <= 4.0
-    assert_within(np.median(z), 1.9, 0.04, "median redshift")
-
-
-def test_sources_are_uniform_in_area_behind_the_lens(u):
-    theta_E = np.full(N, 1.4)
-    source = draw_sources(u, theta_E, _made(0.3), Plan(max_offset=0.8), colour_grid())
-    x, y = source["source_x_arcsec"], source["source_y_arcsec"]
-    radius = np.hypot(x, y) / (0.8 * 1.4)
-    assert radius.max() <= 1
-    assert kstest(radius**2, "uniform").pvalue > 1e-3  # uniform in radius would fail
-    assert kstest(np.arctan2(y, x) / (2 * math.pi) + 0.5, "uniform").pvalue > 1e-3
 
 
 def test_every_number_of_a_scene_is_its_own(u):
     """Two columns from one uniform would correlate perfectly."""
-    lens = draw_lenses(u, _hosts(), Plan())
-    source = draw_sources(u, np.full(N, 1.3), _made(0.3), Plan(), colour_grid())
+    _, lens = _lenses(u, Plan())
+    source = draw_sources(u, lens["z_source"], _made(0.3), Plan(), colour_grid())
     columns = {
-        k: v for k, v in (lens | source).items() if k.startswith(("theta", "gamma", "source_", "z"))
+        k: v
+        for k, v in (lens | source).items()
+        if k.startswith(("gamma", "lens_q", "source_", "sigma", "z"))
     }
     colour = ("source_g_minus_r", "source_r_minus_z", "source_type", "z_source")
-    tied = {(a, b) for a in colour for b in colour}
+    tied = {(a, b) for a in colour for b in colour} | {
+        ("z_lens", "z_source"), ("sigma_v_kms", "z_lens"),
+    } | {("sigma_v_kms", name) for name in colour}  # fmt: skip
     names = sorted(columns)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
@@ -146,35 +168,39 @@ def test_fluxes_have_the_colours_and_the_milky_way():
     assert_within(dimming, [0.3214, 0.2165, 0.1211], 1e-9, "A_b at E(B-V) 0.1")
 
 
-@pytest.mark.parametrize(
-    ("magnification", "arc", "host", "kept"),
-    [
-        (5.0, 22.0, 21.0, True),
-        (2.9, 22.0, 21.0, False),  # not magnified enough
-        (3.0, 22.0, 21.0, True),
-        (5.0, 19.9, 20.0, False),  # too bright
-        (5.0, 23.1, 21.0, False),  # too faint
-        (5.0, 20.9, 21.0, False),  # outshines its host
-        (5.0, 21.1, 21.0, True),
-        (5.0, 22.0, math.nan, True),  # host magnitude not known
-        (math.nan, 22.0, 21.0, False),
-        (5.0, math.nan, 21.0, False),
-    ],
-)
-def test_every_cut_of_discoverability(magnification, arc, host, kept):
-    got = discoverable(np.array([magnification]), np.array([arc]), np.array([host]), Plan())
-    assert bool(got[0]) is kept
+def test_a_source_fits_where_its_arc_does():
+    """Arcs of 20 to 23 mag, none brighter than its host; dust dims what is seen, not the host."""
+    host = {
+        "host_mag_r": np.array([21.0, 19.0, np.nan, 23.5]),
+        "ebv_mag": np.array([0.0, 0.1, 0.0, 0.0]),
+    }
+    low, high = source_window(np.full(4, 10.0), host, Plan())
+    assert_within(low, [23.5, 22.5 - 0.2165, 22.5, 26.0], 1e-9, "brightest")
+    assert_within(high, [25.5, 25.5 - 0.2165, 25.5, 25.5], 1e-9, "faintest")
+    assert (low < high).tolist() == [True, True, True, False]
 
 
-def test_the_cuts_come_from_the_settings():
-    cfg = Plan(
-        min_magnification=8, arc_mag_r_min=21, arc_mag_r_max=21.5, min_arc_minus_host_mag=1.0
-    )
-    magnification = np.array([9, 7, 9, 9, 9])
-    arc = np.array([21.2, 21.2, 20.9, 21.6, 21.2])
-    host = np.array([20, 20, 19, 20, 20.5])
-    got = discoverable(magnification, arc, host, cfg)
-    assert got.tolist() == [True, False, False, False, False]
+def test_sources_that_are_kept_follow_the_window(u):
+    """Drawn within the window as a normal is there; kept as often as the normal has such."""
+    cfg = Plan(source_mag_r_median=24.2, source_mag_r_scatter=1.0)
+    host = {"host_mag_r": np.full(N, 20.5), "ebv_mag": np.zeros(N)}
+    low, high = source_window(np.full(N, 4.0), host, cfg)
+    mag = bright_sources(u[:, 12], np.full(N, 0.0), low, high, cfg)
+    law = truncnorm(low[0] - 24.2, high[0] - 24.2, loc=24.2, scale=1.0)
+    assert kstest(mag, law.cdf).pvalue > 1e-3
+    chance = [
+        chance_to_keep(mag[:1], np.array([m]), {k: v[:1] for k, v in host.items()}, cfg)[0]
+        for m in (2.0, 4.0, 10.0)
+    ]
+    assert chance[0] < chance[1] < chance[2] == 1.0
+
+
+def test_templates_with_magnitudes_of_their_own_are_kept_where_these_fit():
+    cfg = Plan(source_mag_model="catalogue")
+    host = {"host_mag_r": np.full(3, 20.5), "ebv_mag": np.zeros(3)}
+    mag = np.array([22.0, 24.0, 26.0])
+    assert chance_to_keep(mag, np.full(3, 5.0), host, cfg).tolist() == [0.0, 1.0, 0.0]
+    assert bright_sources(np.full(3, 0.5), mag, mag - 1, mag + 1, cfg).tolist() == mag.tolist()
 
 
 @pytest.mark.parametrize(("mean", "end"), [(6.0, 4.0), (-3.0, 0.5)])
@@ -189,8 +215,9 @@ def _known(z=0.9, mag=23.5, kind=0.3) -> SourceTemplates:
 
 def test_a_template_of_known_redshift_is_moved(u):
     """Farther and at one magnitude: more luminous, so larger; but of an earlier, smaller epoch."""
-    source = draw_sources(u, np.full(N, 1.3), _known(), Plan(), colour_grid())
-    z, size = source["z_source"], source["source_hlr_arcsec"] / 0.3
+    z = np.linspace(0.7, 3.0, N)
+    source = draw_sources(u, z, _known(), Plan(), colour_grid())
+    size = source["source_hlr_arcsec"] / 0.3
     near = np.abs(z - 0.9) < 0.05
     same = near & (np.abs(source["source_mag_r"] - 24.1) < 0.3)
     assert same.sum() > 5
@@ -201,8 +228,8 @@ def test_a_template_of_known_redshift_is_moved(u):
 
 def test_the_catalogues_magnitude_is_carried_to_the_sources_redshift(u):
     grid, cfg = colour_grid(), Plan(source_mag_model="catalogue")
-    source = draw_sources(u, np.full(N, 1.3), _known(), cfg, grid)
-    z = source["z_source"]
+    z = np.linspace(0.7, 3.0, N)
+    source = draw_sources(u, z, _known(), cfg, grid)
     faintness = [
         np.median(source["source_mag_r"][(z > a) & (z < a + 0.2)]) for a in (0.9, 1.5, 2.5)
     ]
@@ -213,13 +240,13 @@ def test_the_catalogues_magnitude_is_carried_to_the_sources_redshift(u):
 
 
 def test_the_fitted_type_gives_the_colours_unless_another_model_is_asked(u):
-    red, grid = _known(kind=3.0), colour_grid()
+    red, grid, z = _known(kind=3.0), colour_grid(), np.linspace(0.7, 3.0, N)
     fitted, drawn, offsets = (
-        draw_sources(u, np.full(N, 1.3), red, Plan(colour_model=model), grid)
+        draw_sources(u, z, red, Plan(colour_model=model), grid)
         for model in ("catalogue", "template", "offsets")
     )
     assert (fitted["source_type"] == 3.0).all() and np.median(drawn["source_type"]) < 0.6
-    low = fitted["z_source"] < 1.5
+    low = z < 1.5
     assert (
         np.median(fitted["source_r_minus_z"][low]) > np.median(drawn["source_r_minus_z"][low]) + 1
     )

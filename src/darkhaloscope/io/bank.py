@@ -113,6 +113,19 @@ class Bank:
         _check_flux(flux, np.arange(len(self))[indices], self.path)
         return images
 
+    def coarse(self, indices: np.ndarray) -> np.ndarray:
+        """Templates at half the resolution, where their side is even: (template, y, x) float32.
+
+        Raises DhsError as `templates` does
+        """
+        images = self.stored[indices].astype(np.float32)
+        if self.size % 2 == 0:
+            columns = (images[:, 0::2] + images[:, 1::2]).view(np.complex64)
+            images = columns.real + columns.imag  # neighbours in a row; twice as fast as slices
+        images *= self.scale[indices, None, None]
+        _check_flux(images.sum((1, 2)), indices, self.path)
+        return images
+
     def bulges_of(self, indices: np.ndarray) -> np.ndarray:
         """Bulges of templates that have one, as (template, y, x) float32, each of flux 1.
 

@@ -85,7 +85,8 @@ def read_table(
     wanted = list(only) if only is not None else [c.name for c in columns]
     try:
         with opened(path) as file:
-            missing = [name for name in wanted if name not in file.schema_arrow.names]
+            there = set(file.schema_arrow.names)
+            missing = [name for name in wanted if name not in there]
             if missing:
                 raise DhsError(
                     f"{path} lacks the columns {', '.join(missing)}; it was made otherwise"

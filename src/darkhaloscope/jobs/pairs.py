@@ -1,28 +1,37 @@
 """Lens and source of each pair of a plan, drawn until there is something to discover."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from darkhaloscope.config import Plan
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.bank import Bank, open_bank
-from darkhaloscope.keys import generator, template_choice
+from darkhaloscope.keys import generator, template_choice, unit_interval
 from darkhaloscope.schema import band_columns
 from darkhaloscope.sim import population
-from darkhaloscope.sim.grid import Grid
-from darkhaloscope.sim.render import magnification
-from darkhaloscope.sim.rows import scenes_of
-from darkhaloscope.sim.sources import Templates
+from darkhaloscope.sim.caustics import Arcs, Caustics, Lens, Source, foreseen, magnification
+from darkhaloscope.sim.cells import cells
+from darkhaloscope.sim.forecast import forecast_snr
+from darkhaloscope.sim.masses import cross_sections, redshift_chances
 from darkhaloscope.survey.sed import colour_grid
-from darkhaloscope.units import BANDS, mag_from_flux
+from darkhaloscope.units import BANDS
+
+Columns = dict[str, np.ndarray]
 
 MAX_DRAWS = 100
-_MAGNIFICATION_GRID = Grid(size=56, pixel_scale=0.262, margin=0)
-"""Rays 0.066 arcsec apart over +-7.3 arcsec around the lens."""
+_DRAWS_AT_ONCE = 200
+"""Draws made together of the few pairs that still wait; the first that will do is taken."""
+
+_MOST_PER_REPLICATE = 4.0
+"""How often the heaviest hosts are taken, where the usual one is taken once."""
+
+_NEARLY = 0.8
+"""How far magnification may be off at first sight."""
 
 
 @lru_cache(maxsize=1)
@@ -36,43 +45,100 @@ def spectral_types(bank: Bank) -> np.ndarray:
     return colour_grid().fit(mags, bank.columns["z"])
 
 
-def draw_pairs(pairs, chosen, hosts, bank, kinds, cfg) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Templates:
+    """What of each pair's template matters, one value a pair."""
+
+    known: population.SourceTemplates
+    images: np.ndarray  # (pair, y, x) float32, coarse, of unit flux
+    pixel: float  # arcsec, side of a pixel of the images
+
+    @classmethod
+    def of(cls, bank: Bank, index: np.ndarray, kinds: np.ndarray) -> "Templates":
+        images = bank.coarse(index)
+        names = ("hlr_arcsec", "z", "mag", "bulge_fraction")
+        hlr, z, mag, bulge = (bank.columns[name][index] for name in names)
+        known = population.SourceTemplates(hlr, z, mag, kinds[index], bulge)
+        return cls(known, images, bank.pixel_scale * bank.size / images.shape[-1])
+
+
+def weighted(
+    chosen: np.ndarray, replicate: np.ndarray, hosts: Columns, cfg: Plan
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs as often as their hosts would lens, where the plan is to weight them so.
+
+    chosen : the row of each pair's host; replicate : which of its pairs it is
+    Returns the same of the pairs that remain, those that come several times with new replicates
+    """
+    if cfg.host_weighting == "equal" or cfg.mode == "grid" or cfg.tier != "train":
+        return chosen, replicate
+    grid = colour_grid()
+    mags = population.dereddened(hosts)
+    weight = cross_sections(mags["r"], redshift_chances(mags, grid), grid)[chosen]
+    names = zip(hosts["host_id"][chosen], replicate, strict=True)
+    u = np.array([unit_interval(f"{host}-{r:02d}", f"weight-{cfg.seed}") for host, r in names])
+    times = np.floor(np.minimum(weight, _MOST_PER_REPLICATE) + u).astype(int)
+    again = np.arange(times.sum()) - np.repeat(times.cumsum() - times, times)
+    return np.repeat(chosen, times), np.repeat(replicate, times) + again * cfg.pairs_per_host
+
+
+def draw_pairs(chosen, replicate, hosts: Columns, bank: Bank, kinds, cfg: Plan) -> Columns:
     """Lens and source of each pair: drawn again, from its own generator, until discoverable.
 
-    pairs : numbers of the pairs among those of the file; chosen : the row of each pair's host
+    chosen : the row of each pair's host; replicate : which of its pairs it is
+    In mode grid there is one draw, discoverable or not.
     """
     host = {name: values[chosen] for name, values in hosts.items()}
-    replicate = pairs % cfg.pairs_per_host
-    pair_id = np.array([f"{h}-{r:02d}" for h, r in zip(host["host_id"], replicate, strict=True)])
-    template = _choose_templates(pair_id, host["split"], bank, cfg.cosmos_salt)
-    result: dict[str, np.ndarray] = {}
-    rngs = [generator(name, str(cfg.seed), "scene") for name in pair_id]
-    waiting = np.arange(len(chosen))
-    for _ in range(MAX_DRAWS):
-        u = np.array([rngs[i].random(population.N_UNIFORMS) for i in waiting])
-        drawn = _draw(
-            u, {k: v[waiting] for k, v in host.items()}, template[waiting], bank, kinds, cfg
-        )
-        kept = drawn.pop("kept")
-        for name, values in drawn.items():
-            result.setdefault(name, np.full(len(chosen), math.nan))[waiting[kept]] = values[kept]
-        waiting = waiting[~kept]
-        if not len(waiting):
-            break
-    found = np.setdiff1d(np.arange(len(chosen)), waiting)
+    names = zip(host["host_id"], replicate, strict=True)
+    pair_id = np.array([f"{host_id}-{r:02d}" for host_id, r in names], object)
+    index = _choose_templates(pair_id, host["split"], bank, cfg.cosmos_salt)
+    cell = _cells_of(replicate, pair_id, cfg)
+    templates = Templates.of(bank, index, kinds)
+    if cfg.mode == "grid":
+        draw = _cell_draw(host, templates, cell, cfg)
+    else:
+        draw = _population_draw(host, templates, cfg)
+    found, drawn = _until_kept(pair_id, draw, cfg)
     words = {
         "host_id": host["host_id"],
         "split": host["split"],
         "pair_id": pair_id,
-        "template_index": template,
-        "template_id": bank.columns["template_id"][template].astype(object),
+        "grid_cell": cell,
+        "template_index": index,
+        "template_id": bank.columns["template_id"][index].astype(object),
     }
-    return {name: values[found] for name, values in (words | result).items()}
+    return {name: values[found] for name, values in words.items()} | drawn
+
+
+Draw = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, Columns]]
+"""uniforms and number of the pair of each row -> rows that are kept, rising, and their columns."""
+
+
+def _until_kept(pair_id: np.ndarray, draw: Draw, cfg: Plan) -> tuple[np.ndarray, Columns]:
+    """Numbers of the pairs for which a draw was kept, rising, and the columns of the first such."""
+    rngs = [generator(name, str(cfg.seed), "scene") for name in pair_id]
+    waiting = np.arange(len(pair_id))
+    numbers, tables, done = [], [], 0
+    most = 1 if cfg.mode == "grid" else MAX_DRAWS
+    while not done or (len(waiting) and done < most):
+        at_once = min(1 + _DRAWS_AT_ONCE // max(len(waiting), 1), most - done)
+        u = [rngs[i].random((at_once, population.N_UNIFORMS)) for i in waiting]
+        pair = np.repeat(waiting, at_once)
+        kept, columns = draw(np.reshape(u, (len(pair), population.N_UNIFORMS)), pair)
+        found, first = np.unique(pair[kept], return_index=True)
+        numbers.append(found)
+        tables.append(_some(columns, first))
+        waiting = np.setdiff1d(waiting, found, assume_unique=True)
+        done += at_once
+    found = np.concatenate(numbers)
+    order = np.argsort(found)
+    drawn = {name: np.concatenate([t[name] for t in tables])[order] for name in tables[0]}
+    return found[order], drawn
 
 
 def _choose_templates(pair_id, splits, bank: Bank, salt: str) -> np.ndarray:
     """BLAKE2b choice within the host's split, keyed by the pair's lens row."""
-    members = {split: bank.of_split(split) for split in np.unique(splits)}
+    members = {split: bank.of_split(split) for split in np.unique(splits.astype(str))}
     for split, indices in members.items():
         if not len(indices):
             raise DhsError(
@@ -83,48 +149,138 @@ def _choose_templates(pair_id, splits, bank: Bank, salt: str) -> np.ndarray:
         [
             members[split][template_choice(f"{pair}-lens", salt, len(members[split]))]
             for pair, split in zip(pair_id, splits, strict=True)
-        ]
+        ],
+        int,
     )
 
 
-def _draw(u, host, template, bank: Bank, kinds: np.ndarray, cfg: Plan) -> dict[str, np.ndarray]:
-    """One draw for each pair, with `kept` saying which are discoverable."""
-    hlr = bank.columns["hlr_arcsec"][template]
-    lens = population.draw_lenses(u, host, cfg)
-    known = population.SourceTemplates(
-        hlr,
-        bank.columns["z"][template],
-        bank.columns["mag"][template],
-        kinds[template],
-        bank.columns["bulge_fraction"][template],
-    )
-    source = population.draw_sources(u, lens["theta_E_arcsec"], known, cfg, colour_grid())
+def _cells_of(replicate: np.ndarray, pair_id: np.ndarray, cfg: Plan) -> np.ndarray:
+    """Cell of the grid of each pair: in turn in tier grid, by its name elsewhere; -1 without."""
+    if cfg.mode != "grid":
+        return np.full(len(pair_id), -1, np.int32)
+    n = len(cells(cfg))
+    if cfg.tier == "grid":
+        return (replicate % n).astype(np.int32)
+    drawn = [int(n * unit_interval(name, f"cell-{cfg.seed}")) for name in pair_id]
+    return np.array(drawn, np.int32)
+
+
+def _population_draw(host: Columns, templates: Templates, cfg: Plan) -> Draw:
+    """Lenses as the sky has them; what is not discoverable is sorted out as early as can be."""
+    grid = colour_grid()
+    redshifts = redshift_chances(population.dereddened(host), grid)
+
+    def at_first_sight(u, pair):
+        """Lenses heavy enough, with a source whose arc may be bright enough."""
+        fits, drawn = population.draw_lenses(u, _some(host, pair), redshifts[pair], cfg, grid)
+        rows, drawn = _kept(fits, drawn)
+        u, pair = u[rows], pair[rows]
+        drawn |= population.draw_sources(u, drawn["z_source"], templates.known[pair], cfg, grid)
+        view = _view(u, drawn, templates, pair)
+        chance = population.chance_to_keep(
+            drawn["source_mag_r"], view.likely.magnification, _some(host, pair), cfg
+        )
+        fits = view.likely.magnification > _NEARLY * cfg.min_magnification
+        some, drawn = _kept(fits & (u[:, 16] < chance), drawn)
+        return rows[some], drawn, view[some]
+
+    def draw(u, pair):
+        rows, drawn, view = at_first_sight(u, pair)
+        u, pair = u[rows], pair[rows]
+        its_host = _some(host, pair)
+        drawn |= view.magnified(templates.images[pair])
+        low, high = population.source_window(drawn["magnification"], its_host, cfg)
+        mag = population.bright_sources(u[:, 12], drawn["source_mag_r"], low, high, cfg)
+        fits = (drawn["magnification"] >= cfg.min_magnification) & (mag >= low) & (mag <= high)
+        drawn["source_mag_r"] = mag
+        drawn |= _fluxes(drawn, its_host["ebv_mag"])
+        fits &= _snr(view, drawn, its_host) >= cfg.min_arc_snr
+        some, drawn = _kept(fits, drawn)
+        return rows[some], drawn
+
+    return draw
+
+
+def _cell_draw(host: Columns, templates: Templates, cell: np.ndarray, cfg: Plan) -> Draw:
+    """Lenses and sources as cells of a grid say; only hosts of unknown magnitude are left out."""
+    grid, values = colour_grid(), cells(cfg)
+    redshifts = redshift_chances(population.dereddened(host), grid)
+
+    def draw(u, pair):
+        its, its_host = values[cell[pair]], _some(host, pair)
+        drawn = population.cell_lenses(u, its_host, redshifts[pair], its, cfg, grid)
+        known = templates.known[pair]
+        drawn |= population.draw_sources(u, drawn["z_source"], known, cfg, grid)
+        drawn |= {"source_hlr_arcsec": its[:, 2]}
+        drawn |= _view(u, drawn, templates, pair).magnified(templates.images[pair])
+        gain = drawn["magnification"] if cfg.grid_delta_mag_of == "arc" else np.ones(len(u))
+        host_mag = population.dereddened(its_host)["r"]
+        drawn["source_mag_r"] = host_mag + its[:, 1] + 2.5 * np.log10(gain)
+        drawn |= _fluxes(drawn, its_host["ebv_mag"])
+        return _kept(np.isfinite(drawn["source_mag_r"]), drawn)
+
+    return draw
+
+
+def _some(columns: Columns, rows: np.ndarray) -> Columns:
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def _kept(fits: np.ndarray, columns: Columns) -> tuple[np.ndarray, Columns]:
+    """Numbers of the rows that fit, and their columns."""
+    (rows,) = np.nonzero(fits)
+    return rows, _some(columns, rows)
+
+
+def _fluxes(drawn: Columns, ebv: np.ndarray) -> Columns:
     flux = population.observed_fluxes(
-        source["source_mag_r"],
-        source["source_g_minus_r"],
-        source["source_r_minus_z"],
-        host["ebv_mag"],
+        drawn["source_mag_r"], drawn["source_g_minus_r"], drawn["source_r_minus_z"], ebv
     )
-    drawn = lens | source | {f"source_flux_{band}_nmgy": flux[band] for band in BANDS}
-    drawn["magnification"] = _magnify(drawn, host, template, hlr, bank)
-    arc_mag = mag_from_flux(drawn["magnification"] * flux["r"])
-    drawn["kept"] = population.discoverable(
-        drawn["magnification"], arc_mag, host["host_mag_r"], cfg
-    )
-    return drawn
+    return {f"source_flux_{band}_nmgy": flux[band] for band in BANDS}
 
 
-def _magnify(drawn, host, template, hlr, bank: Bank) -> np.ndarray:
-    """Lensed over unlensed flux on rays around the lens."""
-    used, place = np.unique(template, return_inverse=True)
-    centred = {"lens_center_x_arcsec", "lens_center_y_arcsec"}
-    columns = drawn | {name: np.zeros(len(template)) for name in centred}
-    columns |= {name: np.ones(len(template)) for name in band_columns("psf_fwhm_{b}_arcsec")}
-    columns |= {
-        name: np.zeros(len(template))
-        for name in band_columns("psf_e1_{b}") + band_columns("psf_e2_{b}")
-    }
-    columns |= {"kind": np.full(len(template), "lens"), "magnification": np.ones(len(template))}
-    scenes = scenes_of(columns, place, hlr, bank.pixel_scale)
-    templates = Templates(torch.from_numpy(bank.templates(used)))
-    return magnification(scenes, templates, _MAGNIFICATION_GRID).numpy().astype(float)
+@dataclass(frozen=True)
+class View:
+    """Lenses, sources placed behind them, and what of their light is known at first sight."""
+
+    caustics: Caustics
+    source: Source
+    likely: Arcs
+
+    def __getitem__(self, rows) -> "View":
+        return View(self.caustics[rows], self.source[rows], self.likely[rows])
+
+    def magnified(self, images: np.ndarray) -> Columns:
+        """Columns of place and magnification; images : (row, y, x), the sources' templates."""
+        return {
+            "source_x_arcsec": self.source.x,
+            "source_y_arcsec": self.source.y,
+            "magnification": magnification(self.caustics, self.source, images),
+        }
+
+
+def _view(u: np.ndarray, drawn: Columns, templates: Templates, pair: np.ndarray) -> View:
+    """A place for each source, uniform in area where there are several images."""
+    names = ("theta_E_arcsec", "lens_q", "lens_phi_rad", "gamma1", "gamma2")
+    caustics = Caustics.of(Lens(*(drawn[name] for name in names)))
+    hlr = drawn["source_hlr_arcsec"]
+    pixel = templates.pixel * hlr / templates.known.hlr[pair]
+    source = Source(*caustics.draw(u[:, [14, 6, 7]]), drawn["source_phi_rad"], pixel, hlr)
+    return View(caustics, source, foreseen(caustics, source))
+
+
+def _snr(view: View, drawn: Columns, host: Columns) -> np.ndarray:
+    """Foreseen S/N over all bands; infinite where noise or PSF is not known."""
+    flux, fwhm, sigma = (
+        np.stack([table[name] for name in band_columns(pattern)], axis=1)
+        for table, pattern in (
+            (drawn, "source_flux_{b}_nmgy"),
+            (host, "psf_fwhm_{b}_arcsec"),
+            (host, "sky_sigma_{b}_nmgy"),
+        )
+    )
+    likely = view.likely
+    surely = (drawn["magnification"] / likely.magnification)[:, None]
+    snr = forecast_snr(likely, flux * surely, fwhm, sigma, host["pixel_scale_arcsec"])
+    total = np.sqrt((snr**2).sum(axis=1))
+    return np.where(np.isfinite(total), total, math.inf)

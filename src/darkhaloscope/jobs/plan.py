@@ -1,6 +1,7 @@
 """`dhs plan`: one row a stamp, every random choice frozen."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,12 @@ from darkhaloscope.io.bank import open_bank
 from darkhaloscope.io.parts import Commit, PartStore, claim
 from darkhaloscope.jobs.engine import Engine, Local
 from darkhaloscope.jobs.hosts import CutoutStore, open_cutouts, read_hosts
-from darkhaloscope.jobs.pairs import MAX_DRAWS, draw_pairs, types_of
+from darkhaloscope.jobs.pairs import MAX_DRAWS, draw_pairs, types_of, weighted
 from darkhaloscope.jobs.plan_rows import rows_of_pairs
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.run import run_parts
 from darkhaloscope.schema import KINDS, PLAN
+from darkhaloscope.sim.cells import cells
 
 _HERE = Local()
 
@@ -41,10 +43,9 @@ class Slice:
 
     part: int
     file: str
-    hosts: int  # of the file that are taken
-    start: int  # pairs of the file
+    start: int  # pairs of the file: the first host's replicates, then the next one's
     stop: int
-    ordinal: int  # number of the first of them among all pairs of the plan
+    hosts: tuple[int, ...] | None  # rows of the file that bring pairs; None for all
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -75,16 +76,29 @@ def plan(out: Path, cutouts: Path, bank: Path, cfg: Plan, engine: Engine = _HERE
 
 def _slices(hosts: CutoutStore, cfg: Plan) -> list[Slice]:
     """Parts of at most rows_per_part rows, each of one cutout file."""
-    per_part = max(1, cfg.rows_per_part // len(KINDS))
+    per_part = max(1, cfg.rows_per_part // (1 + sum(share > 0 for share in cfg.controls.values())))
     slices: list[Slice] = []
-    ordinal = 0
-    for file, count in hosts.rows.items():
-        pairs = count * cfg.pairs_per_host
+    for (file, count), few in zip(hosts.rows.items(), _hosts_of_tier(hosts, cfg), strict=True):
+        pairs = (count if few is None else len(few)) * _replicates(cfg)
         for start in range(0, pairs, per_part):
-            stop = min(start + per_part, pairs)
-            slices.append(Slice(len(slices), file, count, start, stop, ordinal + start))
-        ordinal += pairs
+            slices.append(Slice(len(slices), file, start, min(start + per_part, pairs), few))
     return slices
+
+
+def _replicates(cfg: Plan) -> int:
+    """Pairs on each host."""
+    return cfg.pairs_per_host * (len(cells(cfg)) if cfg.tier == "grid" else 1)
+
+
+def _hosts_of_tier(hosts: CutoutStore, cfg: Plan) -> Iterator[tuple[int, ...] | None]:
+    """Of each file the rows that the tier takes, evenly over the store; None for all."""
+    total = sum(hosts.rows.values())
+    taken = np.unique(np.linspace(0, total - 1, min(cfg.tier_hosts, total)).round().astype(int))
+    first = 0
+    for count in hosts.rows.values():
+        its = taken[(taken >= first) & (taken < first + count)] - first
+        yield None if cfg.tier == "train" else tuple(its.tolist())
+        first += count
 
 
 def plan_part(run: Run, some: Slice) -> Commit:
@@ -92,16 +106,17 @@ def plan_part(run: Run, some: Slice) -> Commit:
     torch.set_num_threads(1)
     bank = open_bank(run.bank, run.bank_digest)
     hosts = read_hosts(run.cutouts.folder / some.file, run.cfg.stamp_size_pix)
-    pairs = np.arange(some.start, some.stop)
-    chosen = pairs // run.cfg.pairs_per_host
+    which, replicate = np.divmod(np.arange(some.start, some.stop), _replicates(run.cfg))
+    chosen = which if some.hosts is None else np.array(some.hosts)[which]
     luminous = hosts["host_kind"][chosen] == "luminous"
+    chosen, replicate = weighted(chosen[luminous], replicate[luminous], hosts, run.cfg)
     kinds = types_of(run.bank, run.bank_digest)
-    drawn = draw_pairs(pairs[luminous], chosen[luminous], hosts, bank, kinds, run.cfg)
-    rows = rows_of_pairs(drawn, some.part)
+    drawn = draw_pairs(chosen, replicate, hosts, bank, kinds, run.cfg)
+    rows = rows_of_pairs(drawn, some.part, run.cfg)
     counts = {
         "file": some.file,
         "rows": dict(sorted(Counter(rows["kind"]).items())),
-        "unfit": int(luminous.sum()) - len(drawn["pair_id"]),
+        "unfit": len(chosen) - len(drawn["pair_id"]),
         "sizes": np.unique(hosts["size_pix"]).tolist(),
     }
     return run.store.write(some.part, rows, PLAN, counts)

@@ -2,23 +2,40 @@
 
 import numpy as np
 
-from darkhaloscope.schema import KINDS
+from darkhaloscope.config import Plan
+from darkhaloscope.keys import unit_interval
+from darkhaloscope.sim.controls import PAINTED
 
 
-def rows_of_pairs(pairs: dict[str, np.ndarray], part: int) -> dict[str, np.ndarray]:
-    """One row a kind; rows of a pair stand together."""
-    n, k = len(pairs["pair_id"]), len(KINDS)
-    rows = {name: np.repeat(values, k) for name, values in pairs.items()}
-    kind = np.tile(np.array(KINDS, object), n)
+def rows_of_pairs(pairs: dict[str, np.ndarray], part: int, cfg: Plan) -> dict[str, np.ndarray]:
+    """One row a kind; rows of a pair stand together, the lens first."""
+    ids = pairs["pair_id"]
+    brought = {"lens": np.ones(len(ids), bool)}
+    brought |= {kind: _brings(ids, kind, share, cfg) for kind, share in cfg.controls.items()}
+    pair, which = np.nonzero(np.stack(list(brought.values()), axis=1))
+    rows = {name: values[pair] for name, values in pairs.items()}
+    kind = np.array(list(brought), object)[which]
     rows |= {
         "kind": kind,
-        "task_id": np.array([f"{p}-{w}" for p, w in zip(rows["pair_id"], kind, strict=True)]),
+        "task_id": np.array(
+            [f"{p}-{w}" for p, w in zip(rows["pair_id"], kind, strict=True)], object
+        ),
         "label": (kind == "lens").astype(np.int32),
-        "part": np.full(n * k, part, np.int32),
+        "part": np.full(len(kind), part, np.int32),
     }
     beside = kind == "unlensed"
-    angle = np.arctan2(rows["source_y_arcsec"], rows["source_x_arcsec"])
-    for axis, turn in (("x", np.cos(angle)), ("y", np.sin(angle))):
+    radius = np.hypot(rows["source_x_arcsec"], rows["source_y_arcsec"])
+    around = np.isin(kind, list(PAINTED))
+    for axis in "xy":
         name = f"source_{axis}_arcsec"
+        turn = np.where(radius > 0, rows[name] / np.maximum(radius, 1e-30), axis == "x")
         rows[name] = np.where(beside, rows["theta_E_arcsec"] * turn, rows[name])
+        rows[name] = np.where(around, 0.0, rows[name])
     return rows
+
+
+def _brings(pair_id: np.ndarray, kind: str, share: float, cfg: Plan) -> np.ndarray:
+    """Which pairs have a row of a kind: by their names, so that other settings change no choice."""
+    if share in (0, 1):
+        return np.full(len(pair_id), bool(share))
+    return np.array([unit_interval(f"{p}-{kind}", f"kinds-{cfg.seed}") < share for p in pair_id])

@@ -73,33 +73,39 @@ def whole_set(stamps: Path, record: dict, columns: Columns) -> Iterator[Finding]
         "The files are those that the run wrote.",
         "A part was changed, lost or added: inject again.",
     )
-    lost = Counter(_quarantined_kinds(stamps))
+    bad = _quarantined(stamps)
+    planned, lost = Counter(record["planned"]), Counter(bad["kind"])
     usable = Counter(columns["kind"].tolist())
-    missing = {k: record["planned"].get(k, 0) - usable[k] - lost[k] for k in KINDS}
+    kinds = [kind for kind in KINDS if planned[kind]]
+    missing = any(planned[k] != usable[k] + lost[k] for k in planned | usable | lost)
     yield Finding(
         "integrity.counts",
-        Level.PASS if not any(missing.values()) else Level.FAIL,
-        ", ".join(f"{usable[k]} + {lost[k]} of {record['planned'].get(k, 0)} {k}" for k in KINDS),
+        Level.FAIL if missing else Level.PASS,
+        ", ".join(f"{usable[k]} + {lost[k]} of {planned[k]} {k}" for k in kinds),
         "usable + quarantined = planned",
         hosts,
         "No row is lost or doubled.",
         "Inject again; finished parts are kept.",
     )
-    shares = {k: lost[k] / max(record["planned"].get(k, 0), 1) for k in KINDS}
+    torn = set(bad["pair_id"]) & set(columns["pair_id"])
     yield Finding(
         "balance.failures",
-        Level.PASS if len(set(shares.values())) == 1 else Level.FAIL,
-        ", ".join(f"{k} {share:.2%}" for k, share in shares.items()),
-        "equal for every kind",
+        Level.FAIL if torn else Level.PASS,
+        f"{len(torn)} pairs torn; "
+        + ", ".join(f"{k} {lost[k] / planned[k]:.2%} failed" for k in kinds),
+        "0 pairs with some rows usable and others not",
         hosts,
-        "Rows fail at one rate whatever their kind, so that failing selects nothing.",
+        "Rows fail by whole pairs whatever their kind, so that failing selects nothing.",
         "Find the cause in the quarantine table; it depends on the kind.",
     )
 
 
-def _quarantined_kinds(stamps: Path) -> list[str]:
+def _quarantined(stamps: Path) -> dict[str, list[str]]:
+    """Kind and pair of the rows in quarantine."""
+    names = ["kind", "pair_id"]
     found = sorted((stamps / QUARANTINE_DIR).glob(PARTS))
-    return [kind for p in found for kind in read_table(p, QUARANTINE, ["kind"])["kind"].to_pylist()]
+    tables = [read_table(path, QUARANTINE, names).to_pydict() for path in found]
+    return {name: [value for table in tables for value in table[name]] for name in names}
 
 
 def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_rows: int) -> Finding:

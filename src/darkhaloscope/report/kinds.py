@@ -23,8 +23,11 @@ KIND_STYLES: dict[str, dict[str, Any]] = {
     "lens": {"lw": 5.0, "ls": "-", "alpha": 0.35},
     "host": {"lw": 1.7, "ls": (0, (6, 2))},
     "unlensed": {"lw": 1.5, "ls": (0, (1, 3)), "color": INK},
+    "ring": {"lw": 1.0, "ls": (0, (4, 1, 1, 1))},
+    "companion": {"lw": 1.0, "ls": (0, (8, 3))},
+    "spiral": {"lw": 1.0, "ls": (0, (2, 2))},
 }
-"""A wide pale line under two thin broken ones: all three stay visible where they coincide."""
+"""A wide pale line under thin broken ones: all stay visible where they coincide."""
 
 
 def seeing(columns: Columns) -> FigurePng:

@@ -45,6 +45,16 @@ class ColourGrid:
     def distance_modulus(self, z: np.ndarray) -> np.ndarray:
         return np.interp(z, self.redshifts, self.modulus)
 
+    def comoving_distance(self, z: np.ndarray) -> np.ndarray:
+        """Mpc, at redshift z."""
+        known = 10 ** (self.modulus / 5 - 5) / (1 + self.redshifts)
+        return np.interp(z, self.redshifts, known)
+
+    def lensing_efficiency(self, z_lens: np.ndarray, z_source: np.ndarray) -> np.ndarray:
+        """D_ls / D_s in a flat universe; 0 for a source before its lens."""
+        ratio = self.comoving_distance(z_lens) / self.comoving_distance(z_source)
+        return np.maximum(1 - ratio, 0)
+
     def fit(self, mags: Mapping[str, np.ndarray], z: np.ndarray) -> np.ndarray:
         """The type whose colours are nearest; NaN where z or all but one magnitude is unknown.
 

@@ -32,7 +32,7 @@ def scenes_of(
     pixel_scale: float,
     share: np.ndarray | float = 1.0,
 ) -> Scenes:
-    """Scenes of the rows of kind lens or unlensed.
+    """Scenes of the rows to which light is added: a lens's is lensed, others' is not.
 
     columns : schema.SCENE and the PSF columns, one value a row; for the same bits in any batch,
         never round and elliptical PSFs together
@@ -40,8 +40,8 @@ def scenes_of(
     template_hlr : arcsec, of that template at its own pixel_scale (arcsec)
     share : (row, band) of the source's flux to render, for a source of several parts
 
-    An `unlensed` row shows the same source with the lens's total flux and no deflection, so that
-    only the shape of the added light tells the two apart.
+    A control shows the lens's total flux and no deflection, so that only the shape of the added
+    light tells the two apart.
     """
     lensed = columns["kind"] == "lens"
     gain = np.where(lensed, 1.0, columns["magnification"])
