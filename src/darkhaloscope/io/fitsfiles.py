@@ -63,7 +63,8 @@ def append_table(
         raise DhsError(f"{path.name}: FITS knows ASCII only: {error}") from error
     for number, column in enumerate(columns, start=1):
         table.header[f"TCOMM{number}"] = column.meaning
-    fits.append(str(path), table.data, table.header)
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(table)
 
 
 def _column(name: str, values: np.ndarray, unit: str = "") -> fits.Column:
