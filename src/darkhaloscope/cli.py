@@ -26,6 +26,7 @@ from darkhaloscope.config import (
     CutoutsNpz,
     CutoutsService,
     CutoutsSynthetic,
+    Export,
     Inject,
     Parent,
     Plan,
@@ -291,6 +292,44 @@ def validate(
     from darkhaloscope.jobs import validate as job
 
     return 0 if job.validate(stamps, out or stamps, bank, cfg) else 1
+
+
+@app.command
+def export(
+    stamps: Annotated[Path, _place(help="stamp set of `dhs inject`")],
+    *,
+    out: Annotated[Path, _place(help="folder of the files")],
+    bank: Annotated[
+        Path | None,
+        _place(name=["--bank", "--cosmos-bank-h5"], help="its bank: layout plan's source_mode"),
+    ] = None,
+    processes: _Processes = None,
+    config: _Config = None,
+    cfg: Annotated[Export, _Flat] = Export(),
+) -> None:
+    """Write a stamp set in the form that others read. Can be killed and started again."""
+    from darkhaloscope.jobs import export as job
+    from darkhaloscope.jobs.engine import Local
+    from darkhaloscope.jobs.pool import count
+
+    job.export(out, stamps, bank, cfg, Local(count(processes)))
+
+
+@app.command
+def replay(
+    task_id: Annotated[str, Parameter(help="the row, as the column task_id has it")],
+    *,
+    stamps: Annotated[Path, _place(name=["--stamps"], help="stamp set of `dhs inject`")],
+    bank: _Bank,
+    cutouts: Annotated[
+        Path | None, _place(name=["--cutouts"], help="take its host from here, not from the set")
+    ] = None,
+    out: Annotated[Path | None, Parameter(help="picture to write, PNG; default: none")] = None,
+) -> int:
+    """Make a row again from its own columns; exit code 1 if it is not what is stored."""
+    from darkhaloscope.jobs import replay as job
+
+    return 0 if job.replay(task_id, stamps, bank, cutouts, out) else 1
 
 
 @app.command

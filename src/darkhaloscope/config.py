@@ -532,6 +532,33 @@ class Validate(Stage):
     sheet_pairs: Annotated[int, _setting("pairs shown in a contact sheet", ge=1, le=60)] = 12
 
 
+class Export(Stage):
+    """`dhs export`: a stamp set in the form that others read."""
+
+    layout: Annotated[
+        Literal["plan", "webdataset", "fits"],
+        _setting("the plan's Parquet table, tar shards for training, or FITS; see docs/export.md"),
+    ] = "plan"
+    task_id: Annotated[
+        tuple[str, ...], _setting("these rows only; layout fits then writes one file a row")
+    ] = ()
+    npz_compressed: Annotated[
+        bool, _setting("layout plan: deflate stamp_npz; far slower, and noise stays as large")
+    ] = False
+    rows_per_shard: Annotated[int, _setting("layout webdataset: most rows in one shard", ge=1)] = (
+        1000
+    )
+    shuffle_rows: Annotated[
+        int,
+        _setting(
+            "layout webdataset: rows shuffled together, and held in memory by each process (a "
+            "stamp of 64 pixels takes 49 kB); a whole part at least",
+            ge=1,
+        ),
+    ] = 8000
+    seed: Annotated[int, _setting("layout webdataset: keys the order of rows", ge=0)] = 1
+
+
 SECTIONS: dict[str, type[Stage]] = {
     "parent": Parent,
     "bank.cosmos": BankCosmos,
@@ -546,6 +573,7 @@ SECTIONS: dict[str, type[Stage]] = {
     "plan": Plan,
     "inject": Inject,
     "validate": Validate,
+    "export": Export,
 }
 
 

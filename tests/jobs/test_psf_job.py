@@ -116,3 +116,21 @@ def test_replay_finds_the_very_bytes(elliptical, model):
     for n_rows in (7, 1000):
         finding = replay(out, columns, bank, read_json(out / RECORD), n_rows)
         assert finding.level.value == "pass", finding.measured
+
+
+def test_a_row_with_its_psf_image_is_made_again_and_exported(elliptical, tmp_path):
+    from astropy.io import fits
+
+    from darkhaloscope.config import Export
+    from darkhaloscope.jobs.export import export
+    from darkhaloscope.jobs.replay import replay
+
+    out = elliptical / "replay-image"
+    make_stamps(elliptical, out, cfg=Inject(psf_model="image"))
+    rows = pq.read_table(parts_in(out)[0]).to_pylist()
+    for row in rows[:4]:
+        assert replay(row["task_id"], out, elliptical / "bank.h5", elliptical / "cutouts", None)
+    export(tmp_path / "fits", out, None, Export(layout="fits"))
+    with fits.open(tmp_path / "fits" / "part-00000.fits") as hdus:
+        for psf, row in zip(hdus["PSF"].data, rows, strict=True):
+            assert np.array_equal(psf, image_from(row["psf_image"], SIDE))

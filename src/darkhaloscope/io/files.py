@@ -104,7 +104,7 @@ def sweep(folder: Path) -> None:
     """Remove what a killed run left under temporary names."""
     if is_remote(folder):  # a store holds whole files only
         return
-    for leftover in folder.glob(f".*{_TEMPORARY}"):
+    for leftover in folder.rglob(f".*{_TEMPORARY}"):
         leftover.unlink(missing_ok=True)
 
 

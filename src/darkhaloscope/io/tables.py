@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from darkhaloscope.errors import DhsError
@@ -83,6 +84,37 @@ def read_table(
     Raises DhsError if the file is missing, damaged, or lacks a column
     """
     wanted = list(only) if only is not None else [c.name for c in columns]
+    with _readable(path, wanted) as file:
+        return file.read(wanted)
+
+
+def read_pieces(path: Path, only: Sequence[str]) -> Iterator[pa.Table]:
+    """The columns `only` of a table, row group by row group.
+
+    Raises DhsError as read_table does
+    """
+    with _readable(path, only) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, list(only))
+
+
+def rows_where(path: Path, name: str, value: str, only: Sequence[str]) -> pa.Table:
+    """The columns `only` of the rows whose column `name` is `value`.
+
+    Of row groups without such a row nothing but that column is read.
+    Raises DhsError as read_table does
+    """
+    with _readable(path, [name, *only]) as file:
+        found = [file.schema_arrow.empty_table().select(list(only))]
+        for group in range(file.num_row_groups):
+            these = pc.equal(file.read_row_group(group, [name]).column(0), value)
+            if pc.any(these).as_py():
+                found.append(file.read_row_group(group, list(only)).filter(these))
+        return pa.concat_tables(found)
+
+
+@contextlib.contextmanager
+def _readable(path: Path, wanted: Sequence[str]) -> Iterator[pq.ParquetFile]:
     try:
         with opened(path) as file:
             there = set(file.schema_arrow.names)
@@ -91,7 +123,7 @@ def read_table(
                 raise DhsError(
                     f"{path} lacks the columns {', '.join(missing)}; it was made otherwise"
                 )
-            return file.read(wanted)
+            yield file
     except (*faults(), pa.ArrowException) as error:
         raise DhsError(f"{path}: missing or damaged: {error}; make it again") from error
 

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
-from darkhaloscope.io.parts import RECORD, Commit, PartStore
+from darkhaloscope.io.parts import RECORD, Commit
 from darkhaloscope.jobs.engine import Engine
 from darkhaloscope.jobs.progress import console, progress
 
@@ -23,13 +24,32 @@ class Task(Protocol):
         ...
 
 
+class Store(Protocol):
+    """A claimed folder, which knows the parts that are in it."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def present(self) -> set[int]:
+        """Numbers of the parts that are there."""
+        ...
+
+    def glance(self, part: int) -> Commit | None:
+        """What a part says of itself, its bytes not read."""
+        ...
+
+    def kept(self, part: int) -> Commit | None:
+        """The commit of a part that an earlier run made, its bytes read and right."""
+        ...
+
+
 T = TypeVar("T", bound=Task)
 
 
 def run_parts(
     label: str,
     unit: str,
-    store: PartStore,
+    store: Store,
     work: Callable[[T], Commit],
     tasks: Sequence[T],
     engine: Engine,
@@ -67,13 +87,13 @@ def _timed(work: Callable[[T], Commit], task: T) -> Commit:
     return replace(work(task), seconds=time.perf_counter() - began)
 
 
-def _kept(store: PartStore, tasks: Sequence[Task], engine: Engine) -> dict[int, Commit]:
+def _kept(store: Store, tasks: Sequence[Task], engine: Engine) -> dict[int, Commit]:
     """Commits of the parts that an earlier run made and that need no second try."""
     present = store.present() & {task.part for task in tasks}
     found = engine.run(partial(_check, store), sorted(present))
     return {commit.part: commit for commit in found if commit is not None}
 
 
-def _check(store: PartStore, part: int) -> Commit | None:
+def _check(store: Store, part: int) -> Commit | None:
     commit = store.kept(part)
     return None if commit is None or commit.counts.get("try_again") else commit

@@ -1,17 +1,63 @@
-"""Reading a stamp set back: columns with simple metrics, and the pixels of chosen rows."""
+"""Reading a stamp set back: its record, columns with simple metrics, pixels of chosen rows."""
 
+import difflib
+import heapq
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.metrics import stamp_metrics
-from darkhaloscope.io.parts import QUARANTINE_DIR, parts_in
+from darkhaloscope.io.bank import open_bank
+from darkhaloscope.io.files import read_json
+from darkhaloscope.io.parts import QUARANTINE_DIR, RECORD, parts_in
 from darkhaloscope.io.tables import columns_of, image_from, read_table
 from darkhaloscope.jobs.progress import progress
 from darkhaloscope.schema import BLOBS, STAMPS
 
 Columns = dict[str, np.ndarray]
+
+_LOOKED_AT = 200
+
+
+def record_of_stamps(stamps: Path) -> dict[str, Any]:
+    """The run record of a finished stamp set. Raises DhsError if there is none."""
+    if not (stamps / RECORD).exists():
+        raise DhsError(f"{stamps} holds no finished stamp set (no {RECORD}); finish `dhs inject`")
+    record = read_json(stamps / RECORD)
+    if record.get("stage") != "inject":
+        raise DhsError(f"{stamps} is no stamp set but a {record.get('stage')} folder")
+    return record
+
+
+def check_bank(bank: Path, record: dict[str, Any], stamps: Path) -> None:
+    """Raises DhsError if a bank is not the one that the set was made from."""
+    if open_bank(bank).digest() != record["bank"]:
+        raise DhsError(
+            f"{stamps} was not made from {bank}: its bank has SHA-256 {record['bank'][:16]}; "
+            "give the bank that it was planned with"
+        )
+
+
+def near(task_id: str, stamps: Path) -> str:
+    """A suggestion of the task ids most like one that is not there, for the end of a sentence."""
+
+    def likeness(known: str) -> int:
+        """Characters that are the same up to the first difference, from either end."""
+        return _shared(task_id, known) + _shared(task_id[::-1], known[::-1])
+
+    likely: list[str] = []
+    for path in parts_in(stamps):
+        ids = columns_of(read_table(path, STAMPS, ["task_id"]))["task_id"].tolist()
+        likely = heapq.nlargest(_LOOKED_AT, [*likely, *ids], key=likeness)
+    found = difflib.get_close_matches(task_id, likely, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def _shared(one: str, other: str) -> int:
+    differing = (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differing, min(len(one), len(other)))
 
 
 def read_columns(stamps: Path) -> Columns:

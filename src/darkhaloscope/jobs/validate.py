@@ -10,21 +10,24 @@ from pathlib import Path
 import numpy as np
 
 from darkhaloscope.config import Validate
-from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.findings import Finding, Level
 from darkhaloscope.evaluate.gates import judge
 from darkhaloscope.evaluate.stats import quantiles
 from darkhaloscope.io.bank import Bank, read_bank
-from darkhaloscope.io.files import read_json, write_json, write_text
-from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, RECORD, digest_of_parts
+from darkhaloscope.io.files import write_json, write_text
+from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, digest_of_parts
 from darkhaloscope.io.tables import read_table
-from darkhaloscope.jobs.inject import noise_generator
-from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.progress import console
-from darkhaloscope.jobs.stamps import Columns, images_of, psf_images_of, read_columns
+from darkhaloscope.jobs.replay import made_again
+from darkhaloscope.jobs.stamps import (
+    Columns,
+    images_of,
+    psf_images_of,
+    read_columns,
+    record_of_stamps,
+)
 from darkhaloscope.report import figures, page, pictures
-from darkhaloscope.schema import KINDS, QUARANTINE, band_columns
-from darkhaloscope.sim.inject import inject
+from darkhaloscope.schema import KINDS, QUARANTINE
 
 FINDINGS = "findings.json"
 REPORT = "report.html"
@@ -36,9 +39,7 @@ def validate(stamps: Path, out: Path, bank_path: Path | None, cfg: Validate) -> 
     bank_path : the bank it was made from; without it rows cannot be rendered again
     Raises DhsError if the set cannot be read, or is not finished
     """
-    if not (stamps / RECORD).exists():
-        raise DhsError(f"{stamps} holds no finished stamp set (no {RECORD}); finish `dhs inject`")
-    record = read_json(stamps / RECORD)
+    record = record_of_stamps(stamps)
     columns = read_columns(stamps)
     findings = [*whole_set(stamps, record, columns), *judge(columns)]
     bank = read_bank(bank_path) if bank_path else None
@@ -127,13 +128,7 @@ def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_ro
     if rows["psf_model"][0] == "image":
         psfs = psf_images_of(stamps, set(rows["task_id"]))
         rows["psf_image"] = np.array([psfs[task] for task in rows["task_id"]], object)
-    again = inject(
-        hosts,
-        render_rows(rows, bank, np.ones(len(found), bool)),
-        np.stack([rows[name] for name in band_columns("electrons_per_nmgy_{b}")], axis=1),
-        [noise_generator(task) for task in rows["task_id"]],
-        photon_noise=bool(rows["photon_noise"][0]),
-    )
+    _, again = made_again(rows, hosts, bank)
     stored = np.stack([images[task] for task in rows["task_id"]])
     worst = float(np.abs(again - stored).max())
     return Finding(
