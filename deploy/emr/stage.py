@@ -37,19 +37,15 @@ def _name(_, value: str) -> None:
         raise ValueError(f"{value!r} is no name of a folder; use letters, digits and _ . = -")
 
 
-def _at(_, tokens) -> Path:
-    return at(tokens[0].value)
-
-
-_Output = Annotated[Path, Parameter(converter=_at, help="folder or address above all variants")]
+_Output = Annotated[str, Parameter(help="folder or s3:// address above all variants")]
 _Variant = Annotated[str, Parameter(validator=_name, help="folder in it: a recipe")]
 _Experiment = Annotated[str, Parameter(validator=_name, help="folder in that: one set")]
 _PlanName = Annotated[
     str, Parameter(name=["--manifests-subdir"], validator=_name, help="folder of the plan")
 ]
-_Cutouts = Annotated[Path, Parameter(converter=_at, help="cutout store")]
+_Cutouts = Annotated[str, Parameter(help="cutout store: folder or address")]
 _Bank = Annotated[
-    Path, Parameter(name=["--cosmos-bank-h5", "--bank"], converter=_at, help="source bank")
+    str, Parameter(name=["--cosmos-bank-h5", "--bank"], help="source bank: file or address")
 ]
 _Mode = Annotated[
     Literal["cosmos", "survey", "sersic", "hybrid"] | None,
@@ -73,9 +69,10 @@ def plan(
     cfg: Annotated[Plan, _Flat] = Plan(),
 ) -> None:
     """Stage 4a: one row a stamp, every random number frozen."""
-    _agree(bank, source_mode)
+    folder = at(output_s3) / variant / experiment_id
+    _agree(at(bank), source_mode)
     with spark() as engine:
-        plan_all(output_s3 / variant / experiment_id / plan_name, cutouts, bank, cfg, engine)
+        plan_all(folder / plan_name, at(cutouts), at(bank), cfg, engine)
 
 
 @verbs.command
@@ -95,11 +92,11 @@ def inject(
     cfg: Annotated[Inject, _Flat] = Inject(),
 ) -> None:
     """Stage 4c: the stamps of the plan."""
-    folder = output_s3 / variant / experiment_id
-    _agree(bank, source_mode)
+    folder = at(output_s3) / variant / experiment_id
+    _agree(at(bank), source_mode)
     _drawn_with(folder / plan_name, cosmos_salt)
     with spark() as engine:
-        inject_all(folder / "stamps", folder / plan_name, cutouts, bank, cfg, engine)
+        inject_all(folder / "stamps", folder / plan_name, at(cutouts), at(bank), cfg, engine)
 
 
 @verbs.default
