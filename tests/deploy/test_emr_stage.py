@@ -52,10 +52,12 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store(inputs):  # noqa: F811
-    """The inputs in an object store."""
+    """The inputs in an object store, the plan where its experiment has it."""
     with bucket() as client:
         for path in [inputs / "bank.h5", *(inputs / "cutouts").glob("*")]:
             client.upload_file(str(path), BUCKET, f"in/{path.relative_to(inputs)}")
+        for path in (inputs / "plan").glob("*"):
+            client.upload_file(str(path), BUCKET, f"sets/{EXPERIMENT}/manifests/{path.name}")
         client.put_object(Bucket=BUCKET, Key="in/survey.toml", Body=SETTINGS.encode())
         yield client
 
@@ -66,7 +68,7 @@ class Submitter:
 
     master: str
 
-    def __call__(self, *words: str) -> subprocess.CompletedProcess:
+    def __call__(self, words: list[str]) -> subprocess.CompletedProcess:
         import pyspark
 
         from darkhaloscope.jobs.spark import java_home
@@ -98,52 +100,40 @@ class Submitter:
 
 @pytest.fixture(scope="module")
 def submitted(inputs, store, settings, tmp_path_factory):  # noqa: F811
-    """What submissions gave that write into a folder, and those that write into the store."""
+    """A plan into a folder; stamps into the store, all inputs there; and a refusal."""
     if why := lacking():
         pytest.skip(f"no Spark cluster here: {why}")
     out, place = tmp_path_factory.mktemp("out"), f"s3://{BUCKET}/in"
-    (out / EXPERIMENT).mkdir(parents=True)
-    (out / EXPERIMENT / "manifests").symlink_to(inputs / "plan")
     wrong = _words(inputs, out, "4c", "--source-mode", "cosmos")
-    right = _words(inputs, out, "4c", "--source-mode", "hybrid", "--config", settings)
-    in_store = [
-        _words(place, f"s3://{BUCKET}/sets", name, "--config", f"{place}/survey.toml")
-        for name in ("4a", "4c")
-    ]
-    with cluster(tmp_path_factory.mktemp("cluster")) as running, ThreadPoolExecutor(2) as both:
-        submit = Submitter(running.master)
-        folder = both.submit(lambda: [submit(*words) for words in (wrong, right)])
-        stored = both.submit(lambda: [submit(*words) for words in in_store])
-        yield out / EXPERIMENT, folder.result(), stored.result()
+    folder = _words(inputs, out, "4a", "--source-mode", "hybrid", "--config", settings)
+    there = _words(place, f"s3://{BUCKET}/sets", "4c", "--config", f"{place}/survey.toml")
+    with cluster(tmp_path_factory.mktemp("cluster")) as running, ThreadPoolExecutor(2) as two:
+        yield out / EXPERIMENT, *two.map(Submitter(running.master), (folder, there, wrong))
 
 
 @pytest.mark.xdist_group("spark")
-def test_a_submitted_stage_fills_a_folder_as_this_machine_does(submitted, stamps):  # noqa: F811
-    folder, (_, done), _ = submitted
+def test_a_submitted_plan_in_a_folder_is_this_machines(submitted, inputs):  # noqa: F811
+    folder, done, _, _ = submitted
     assert done.returncode == 0, done.stdout
-    assert (folder / "stamps" / RECORD).read_bytes() == (stamps / RECORD).read_bytes()
-    assert digest_of_parts(folder / "stamps") == digest_of_parts(stamps)
+    assert [path.name for path in folder.iterdir()] == ["manifests"]
+    assert (folder / "manifests" / RECORD).read_bytes() == (inputs / "plan" / RECORD).read_bytes()
+    assert digest_of_parts(folder / "manifests") == digest_of_parts(inputs / "plan")
+
+
+@pytest.mark.xdist_group("spark")
+def test_submitted_stamps_in_a_store_are_this_machines(submitted, store, stamps):  # noqa: F811
+    _, _, done, _ = submitted
+    assert done.returncode == 0, done.stdout
+    for path in [stamps / RECORD, *parts_in(stamps)]:
+        key = f"sets/{EXPERIMENT}/stamps/{path.name}"
+        assert store.get_object(Bucket=BUCKET, Key=key)["Body"].read() == path.read_bytes(), key
 
 
 @pytest.mark.xdist_group("spark")
 def test_a_refusal_is_the_exit_code_of_spark_submit(submitted):
-    _, (done, _), _ = submitted
+    _, _, _, done = submitted
     assert done.returncode == 2
     assert "--source-mode is cosmos, but the sources of" in done.stdout
-
-
-@pytest.mark.xdist_group("spark")
-def test_submitted_stages_fill_a_store_as_this_machine_does(
-    submitted, store, inputs, stamps  # noqa: F811
-):  # fmt: skip
-    _, _, (planned, injected) = submitted
-    assert planned.returncode == 0, planned.stdout
-    assert injected.returncode == 0, injected.stdout
-    for ours, theirs in [("manifests", inputs / "plan"), ("stamps", stamps)]:
-        for path in [theirs / RECORD, *parts_in(theirs)]:
-            key = f"sets/{EXPERIMENT}/{ours}/{path.name}"
-            body = store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-            assert body == path.read_bytes(), key
 
 
 def test_a_set_with_too_few_usable_rows_fails(inputs, tmp_path, capfd, monkeypatch):  # noqa: F811
