@@ -57,7 +57,7 @@ def store(inputs):  # noqa: F811
         for path in [inputs / "bank.h5", *(inputs / "cutouts").glob("*")]:
             client.upload_file(str(path), BUCKET, f"in/{path.relative_to(inputs)}")
         for path in (inputs / "plan").glob("*"):
-            client.upload_file(str(path), BUCKET, f"sets/{EXPERIMENT}/manifests/{path.name}")
+            client.upload_file(str(path), BUCKET, f"submitted/{EXPERIMENT}/manifests/{path.name}")
         client.put_object(Bucket=BUCKET, Key="in/survey.toml", Body=SETTINGS.encode())
         yield client
 
@@ -106,7 +106,7 @@ def submitted(inputs, store, settings, tmp_path_factory):  # noqa: F811
     out, place = tmp_path_factory.mktemp("out"), f"s3://{BUCKET}/in"
     wrong = _words(inputs, out, "4c", "--source-mode", "cosmos")
     folder = _words(inputs, out, "4a", "--source-mode", "hybrid", "--config", settings)
-    there = _words(place, f"s3://{BUCKET}/sets", "4c", "--config", f"{place}/survey.toml")
+    there = _words(place, f"s3://{BUCKET}/submitted", "4c", "--config", f"{place}/survey.toml")
     with cluster(tmp_path_factory.mktemp("cluster")) as running, ThreadPoolExecutor(2) as two:
         yield out / EXPERIMENT, *two.map(Submitter(running.master), (folder, there, wrong))
 
@@ -125,7 +125,7 @@ def test_submitted_stamps_in_a_store_are_this_machines(submitted, store, stamps)
     _, _, done, _ = submitted
     assert done.returncode == 0, done.stdout
     for path in [stamps / RECORD, *parts_in(stamps)]:
-        key = f"sets/{EXPERIMENT}/stamps/{path.name}"
+        key = f"submitted/{EXPERIMENT}/stamps/{path.name}"
         assert store.get_object(Bucket=BUCKET, Key=key)["Body"].read() == path.read_bytes(), key
 
 
