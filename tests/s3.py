@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 BUCKET = "survey"
 
@@ -26,6 +27,7 @@ def bucket() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)
+        S3FileSystem.clear_instance_cache()  # those of a server before would ask it still
         client = boto3.client("s3")
         client.create_bucket(Bucket=BUCKET)
         yield client

@@ -35,6 +35,7 @@ from darkhaloscope.config import (
     read_toml,
 )
 from darkhaloscope.errors import DhsError
+from darkhaloscope.io.cache import on_this_host
 from darkhaloscope.io.files import at
 
 app = App(
@@ -352,14 +353,19 @@ def main(tokens: Sequence[str] | None = None) -> None:
     sys.exit(run(list(sys.argv[1:] if tokens is None else tokens)))
 
 
-def run(tokens: list[str]) -> int:
-    """One command line's exit code."""
+def run(tokens: list[str], verbs: App = app) -> int:
+    """One command line's exit code.
+
+    verbs : whose sections of settings are named as in config.SECTIONS
+    """
     from darkhaloscope.jobs.pool import interruptible
 
     try:
-        app.config = _toml_defaults(tokens)
+        verbs.config = _toml_defaults(tokens)
         with interruptible():
-            code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+            code = verbs(
+                tokens, exit_on_error=False, print_error=False, result_action="return_value"
+            )
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
         return _complain(_usage(error))
@@ -383,7 +389,7 @@ def _toml_defaults(tokens: list[str]) -> Dict | None:
     if not path:
         return None
     tree: dict = {}
-    for section, settings in read_toml(Path(path)).items():
+    for section, settings in read_toml(on_this_host(at(path))).items():
         branch = tree
         for word in section.split("."):
             branch = branch.setdefault(word, {})

@@ -1,0 +1,149 @@
+"""What spark-submit runs: one stage of an experiment, on whatever Spark it was submitted to.
+
+    spark-submit stage.py --stage 4a --output-s3 s3://bucket/sets --variant cosmos \
+        --experiment-id first --cutouts s3://bucket/cutouts --cosmos-bank-h5 s3://bucket/bank.h5
+    spark-submit stage.py --stage 4c … --psf-model moffat --moffat-beta 3.5
+
+Stage 4a is `dhs plan`, 4c is `dhs inject`, with all their settings as flags or from --config.
+They write OUTPUT/VARIANT/EXPERIMENT/plan and OUTPUT/VARIANT/EXPERIMENT/stamps. Exit codes are
+those of `dhs`: 2 if the stage cannot be done as asked, or gives too few usable rows.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from darkhaloscope.cli import run
+from darkhaloscope.config import Inject, Plan
+from darkhaloscope.errors import DhsError
+from darkhaloscope.io.bank import open_bank
+from darkhaloscope.io.files import at, read_json
+from darkhaloscope.io.parts import RECORD
+from darkhaloscope.jobs.inject import inject_all
+from darkhaloscope.jobs.plan import plan as plan_all
+from darkhaloscope.jobs.spark import spark
+
+STAGES = {"4a": "plan", "plan": "plan", "4c": "inject", "inject": "inject"}
+
+verbs = App(name="stage.py", help=__doc__, suppress_keyboard_interrupt=False)
+
+
+def _name(_, value: str) -> None:
+    if not re.fullmatch(r"\w[\w.=-]*", value, re.ASCII):
+        raise ValueError(f"{value!r} is no name of a folder; use letters, digits and _ . = -")
+
+
+_Output = Annotated[str, Parameter(help="folder or s3:// address above all variants")]
+_Variant = Annotated[str, Parameter(validator=_name, help="folder in it: a recipe")]
+_Experiment = Annotated[str, Parameter(validator=_name, help="folder in that: one set")]
+_PlanName = Annotated[
+    str, Parameter(name=["--manifests-subdir"], validator=_name, help="folder of the plan")
+]
+_Cutouts = Annotated[str, Parameter(help="cutout store: folder or address")]
+_Bank = Annotated[
+    str, Parameter(name=["--cosmos-bank-h5", "--bank"], help="source bank: file or address")
+]
+_Mode = Annotated[
+    Literal["cosmos", "survey", "sersic", "hybrid"] | None,
+    Parameter(help="what the bank's sources must all be; default: not checked"),
+]
+_Config = Annotated[str | None, Parameter(help="TOML file or address of settings, as `dhs` takes")]
+_Flat = Parameter(name="*")
+
+
+@verbs.command
+def plan(
+    *,
+    output_s3: _Output,
+    variant: _Variant,
+    experiment_id: _Experiment,
+    cutouts: _Cutouts,
+    bank: _Bank,
+    plan_name: _PlanName = "plan",
+    source_mode: _Mode = None,
+    config: _Config = None,
+    cfg: Annotated[Plan, _Flat] = Plan(),
+) -> None:
+    """Stage 4a: one row a stamp, every random number frozen."""
+    folder = at(output_s3) / variant / experiment_id
+    _agree(at(bank), source_mode)
+    with spark() as engine:
+        plan_all(folder / plan_name, at(cutouts), at(bank), cfg, engine)
+
+
+@verbs.command
+def inject(
+    *,
+    output_s3: _Output,
+    variant: _Variant,
+    experiment_id: _Experiment,
+    cutouts: _Cutouts,
+    bank: _Bank,
+    plan_name: _PlanName = "plan",
+    source_mode: _Mode = None,
+    cosmos_salt: Annotated[
+        str | None, Parameter(help="what the plan was drawn with; default: not checked")
+    ] = None,
+    config: _Config = None,
+    cfg: Annotated[Inject, _Flat] = Inject(),
+) -> None:
+    """Stage 4c: the stamps of the plan."""
+    folder = at(output_s3) / variant / experiment_id
+    _agree(at(bank), source_mode)
+    _drawn_with(folder / plan_name, cosmos_salt)
+    with spark() as engine:
+        inject_all(folder / "stamps", folder / plan_name, at(cutouts), at(bank), cfg, engine)
+
+
+@verbs.default
+def neither(
+    *_: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
+    stage: Annotated[str | None, Parameter(help=f"one of {', '.join(STAGES)}")] = None,
+) -> None:
+    """Any other stage, or none."""
+    allowed = "4a (plan) and 4c (inject)"
+    raise DhsError(
+        f"--stage {stage} is not known; known are {allowed}"
+        if stage
+        else f"--stage is missing; give one of {allowed}"
+    )
+
+
+def _agree(bank: Path, mode: str | None) -> None:
+    found = sorted({str(source) for source in open_bank(bank).columns["source"]})
+    if mode and found != [mode]:
+        raise DhsError(
+            f"--source-mode is {mode}, but the sources of {bank} are {', '.join(found)}; "
+            "give the bank that is meant, or leave --source-mode out"
+        )
+
+
+def _drawn_with(plan: Path, salt: str | None) -> None:
+    """Sources were drawn when the plan was made: another salt now would change nothing."""
+    if salt is None or not (plan / RECORD).exists():
+        return
+    theirs = json.loads(read_json(plan / RECORD)["config"])["cosmos_salt"]
+    if theirs != salt:
+        raise DhsError(
+            f"--cosmos-salt is {salt!r}, but {plan} was drawn with {theirs!r}; leave it out, or "
+            "plan another experiment with it"
+        )
+
+
+def verb_first(tokens: list[str]) -> list[str]:
+    """The plan's words in the order of ours: `… --stage 4c …` is `inject … …`."""
+    for i, token in enumerate(tokens):
+        flag, _, value = token.partition("=")
+        if flag == "--stage":
+            rest = tokens[i + 1 :] if value else tokens[i + 2 :]
+            stage = STAGES.get(value or "".join(tokens[i + 1 : i + 2]))
+            return [stage, *tokens[:i], *rest] if stage else tokens
+    return tokens
+
+
+if __name__ == "__main__":
+    sys.exit(run(verb_first(sys.argv[1:]), verbs))
