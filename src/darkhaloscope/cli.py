@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 a gate fails, 2 cannot be done as asked, 130 interrupted.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
@@ -56,6 +56,13 @@ def _place(**about) -> Parameter:
 _Flat = Parameter(name="*")
 _Config = Annotated[Path | None, Parameter(help="TOML file of settings; flags override it")]
 _Processes = Annotated[int | None, Parameter(help="worker processes; default all cores")]
+_Engine = Annotated[
+    Literal["local", "spark"], Parameter(help="this machine's processes, or a Spark cluster")
+]
+_Master = Annotated[
+    str | None,
+    Parameter(help="Spark's: spark://host:port, local[2], yarn; default what spark-submit says"),
+]
 _OutBank = Annotated[Path, Parameter(name=["--out-h5"], help="bank file to write")]
 _Bank = Annotated[Path, _place(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
 _Parent = Annotated[Path, Parameter(name=["--parent"], help="parent table of `dhs parent`")]
@@ -245,16 +252,18 @@ def plan(
     cutouts: _Cutouts,
     bank: _Bank,
     out: Annotated[Path, _place(help="folder of the plan")],
+    engine: _Engine = "local",
+    master: _Master = None,
     processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[Plan, _Flat] = Plan(),
 ) -> None:
     """Choose sources for every host and freeze every random number: one row a stamp."""
+    from darkhaloscope.jobs import engine as engines
     from darkhaloscope.jobs import plan as job
-    from darkhaloscope.jobs.engine import Local
-    from darkhaloscope.jobs.pool import count
 
-    job.plan(out, cutouts, bank, cfg, Local(count(processes)))
+    with engines.engine(engine, master, processes) as some:
+        job.plan(out, cutouts, bank, cfg, some)
 
 
 @app.command
@@ -264,16 +273,18 @@ def inject(
     cutouts: _Cutouts,
     bank: _Bank,
     out: Annotated[Path, _place(help="folder of the stamp set")],
+    engine: _Engine = "local",
+    master: _Master = None,
     processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[Inject, _Flat] = Inject(),
 ) -> None:
     """Render the plan's sources and add them to their hosts. Can be killed and started again."""
+    from darkhaloscope.jobs import engine as engines
     from darkhaloscope.jobs import inject as job
-    from darkhaloscope.jobs.engine import Local
-    from darkhaloscope.jobs.pool import count
 
-    job.inject_all(out, plan, cutouts, bank, cfg, Local(count(processes)))
+    with engines.engine(engine, master, processes) as some:
+        job.inject_all(out, plan, cutouts, bank, cfg, some)
 
 
 @app.command
