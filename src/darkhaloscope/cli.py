@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 from cyclopts.exceptions import CycloptsError
-from pydantic import ValidationError
+from pydantic import SkipValidation, ValidationError
 from rich.markup import escape
 
 from darkhaloscope import __version__
@@ -48,6 +48,10 @@ app.command(bank_app)
 app.command(cutouts_app)
 
 
+_Place = Annotated[Path, SkipValidation]
+"""A `pathlib.Path`, or what has its methods: see io.files.at."""
+
+
 def _place(**about) -> Parameter:
     """A flag that takes a path, or the address of something in an object store."""
     return Parameter(converter=lambda _, tokens: at(tokens[0].value), **about)
@@ -64,9 +68,9 @@ _Master = Annotated[
     Parameter(help="Spark's: spark://host:port, local[2], yarn; default what spark-submit says"),
 ]
 _OutBank = Annotated[Path, Parameter(name=["--out-h5"], help="bank file to write")]
-_Bank = Annotated[Path, _place(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
+_Bank = Annotated[_Place, _place(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
 _Parent = Annotated[Path, Parameter(name=["--parent"], help="parent table of `dhs parent`")]
-_Cutouts = Annotated[Path, _place(name=["--cutouts"], help="cutout store (folder)")]
+_Cutouts = Annotated[_Place, _place(name=["--cutouts"], help="cutout store (folder)")]
 
 
 @bank_app.command(name="cosmos")
@@ -251,7 +255,7 @@ def plan(
     *,
     cutouts: _Cutouts,
     bank: _Bank,
-    out: Annotated[Path, _place(help="folder of the plan")],
+    out: Annotated[_Place, _place(help="folder of the plan")],
     engine: _Engine = "local",
     master: _Master = None,
     processes: _Processes = None,
@@ -269,10 +273,10 @@ def plan(
 @app.command
 def inject(
     *,
-    plan: Annotated[Path, _place(help="plan made by `dhs plan`")],
+    plan: Annotated[_Place, _place(help="plan made by `dhs plan`")],
     cutouts: _Cutouts,
     bank: _Bank,
-    out: Annotated[Path, _place(help="folder of the stamp set")],
+    out: Annotated[_Place, _place(help="folder of the stamp set")],
     engine: _Engine = "local",
     master: _Master = None,
     processes: _Processes = None,
