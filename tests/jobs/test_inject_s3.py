@@ -1,6 +1,7 @@
 """Plan, cutouts, bank and stamps in an object store: the same bytes, whatever the store does."""
 
 import pytest
+from s3fs import S3FileSystem
 
 from darkhaloscope.cli import run
 from darkhaloscope.config import Inject
@@ -34,6 +35,7 @@ def fresh_host(tmp_path, monkeypatch):
 
 
 def forget() -> None:
+    S3FileSystem.clear_instance_cache()  # an instance keeps the address that it began with
     open_bank.cache_clear()
     cache.on_this_host.cache_clear()
 
