@@ -115,11 +115,9 @@ def series(name: str, n: int, run: Injection, running: Cluster | None, seed: int
         struck, left, got, said, hidden = one_kill(run, running, after, strikes % 2 == 1)
         same = got == digest and said == record and not hidden
         wrong, strikes = wrong + (not same), strikes + (struck != MISSED)
-        print(
-            f"{name:<6} {strikes:>3}  at {after:6.2f} s  {struck:<12} {left:>3} of {of} parts then  "
-            f"digest {got[:16]}  {'same' if same else 'DIFFERS'}",
-            flush=True,
-        )
+        when = f"{name:<6} {strikes:>3}  at {after:6.2f} s  {struck:<12}"
+        verdict = "same" if same else "DIFFERS"
+        print(f"{when} {left:>3} of {of} parts then  digest {got[:16]}  {verdict}", flush=True)
     print(f"{name}: {n} runs struck, {wrong} ended with another digest", flush=True)
     return wrong
 
