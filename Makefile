@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts recovery sky docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines kills recovery sky docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -43,6 +43,13 @@ bench-banks: $(VENV)/.dev
 
 bench-cutouts: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/cutouts.py
+
+bench-engines: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python bench/engines.py
+
+# SIGKILL runs at random moments, 20 of this machine and 10 of a Spark cluster: a quarter of an hour.
+kills: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python bench/kills.py
 
 recovery: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/recovery.py --write

@@ -221,3 +221,18 @@ def test_validate_of_nothing_and_of_an_unfinished_set(refused, inputs, tmp_path)
 def test_no_processes(refused, inputs, tmp_path):  # noqa: F811
     said = refused(*_inject(inputs, tmp_path / "out"), "--processes", 0)
     assert "--processes must be at least 1, got 0" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--master", "spark://host:7077"], "--master spark://host:7077 is for --engine spark"),
+        (["--engine", "spark", "--master", "local[2]", "--processes", "2"], "give one of them"),
+        (["--engine", "spark", "--master", "host:7077"], "must be spark://host:port, local"),
+        (["--engine", "spark", "--master", "spark://127.0.0.1:9"], "no Spark master listens at"),
+        (["--engine", "dask"], "dask"),
+    ],
+)
+def test_engines_that_cannot_be(refused, inputs, tmp_path, words, said):  # noqa: F811
+    assert said in refused(*_inject(inputs, tmp_path / "out"), *words)
+    assert not (tmp_path / "out").exists()

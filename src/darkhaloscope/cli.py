@@ -6,12 +6,12 @@ Exit codes: 0 done, 1 a gate fails, 2 cannot be done as asked, 130 interrupted.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Dict
 from cyclopts.exceptions import CycloptsError
-from pydantic import ValidationError
+from pydantic import SkipValidation, ValidationError
 from rich.markup import escape
 
 from darkhaloscope import __version__
@@ -50,6 +50,10 @@ app.command(bank_app)
 app.command(cutouts_app)
 
 
+_Place = Annotated[Path, SkipValidation]
+"""A `pathlib.Path`, or what has its methods: see io.files.at."""
+
+
 def _place(**about) -> Parameter:
     """A flag that takes a path, or the address of something in an object store."""
     return Parameter(converter=lambda _, tokens: at(tokens[0].value), **about)
@@ -58,10 +62,17 @@ def _place(**about) -> Parameter:
 _Flat = Parameter(name="*")
 _Config = Annotated[Path | None, Parameter(help="TOML file of settings; flags override it")]
 _Processes = Annotated[int | None, Parameter(help="worker processes; default all cores")]
+_Engine = Annotated[
+    Literal["local", "spark"], Parameter(help="this machine's processes, or a Spark cluster")
+]
+_Master = Annotated[
+    str | None,
+    Parameter(help="Spark's: spark://host:port, local[2], yarn; default what spark-submit says"),
+]
 _OutBank = Annotated[Path, Parameter(name=["--out-h5"], help="bank file to write")]
-_Bank = Annotated[Path, _place(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
+_Bank = Annotated[_Place, _place(name=["--bank", "--cosmos-bank-h5"], help="source bank")]
 _Parent = Annotated[Path, Parameter(name=["--parent"], help="parent table of `dhs parent`")]
-_Cutouts = Annotated[Path, _place(name=["--cutouts"], help="cutout store (folder)")]
+_Cutouts = Annotated[_Place, _place(name=["--cutouts"], help="cutout store (folder)")]
 
 
 @bank_app.command(name="cosmos")
@@ -246,36 +257,40 @@ def plan(
     *,
     cutouts: _Cutouts,
     bank: _Bank,
-    out: Annotated[Path, _place(help="folder of the plan")],
+    out: Annotated[_Place, _place(help="folder of the plan")],
+    engine: _Engine = "local",
+    master: _Master = None,
     processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[Plan, _Flat] = Plan(),
 ) -> None:
     """Choose sources for every host and freeze every random number: one row a stamp."""
+    from darkhaloscope.jobs import engine as engines
     from darkhaloscope.jobs import plan as job
-    from darkhaloscope.jobs.engine import Local
-    from darkhaloscope.jobs.pool import count
 
-    job.plan(out, cutouts, bank, cfg, Local(count(processes)))
+    with engines.engine(engine, master, processes) as some:
+        job.plan(out, cutouts, bank, cfg, some)
 
 
 @app.command
 def inject(
     *,
-    plan: Annotated[Path, _place(help="plan made by `dhs plan`")],
+    plan: Annotated[_Place, _place(help="plan made by `dhs plan`")],
     cutouts: _Cutouts,
     bank: _Bank,
-    out: Annotated[Path, _place(help="folder of the stamp set")],
+    out: Annotated[_Place, _place(help="folder of the stamp set")],
+    engine: _Engine = "local",
+    master: _Master = None,
     processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[Inject, _Flat] = Inject(),
 ) -> None:
     """Render the plan's sources and add them to their hosts. Can be killed and started again."""
+    from darkhaloscope.jobs import engine as engines
     from darkhaloscope.jobs import inject as job
-    from darkhaloscope.jobs.engine import Local
-    from darkhaloscope.jobs.pool import count
 
-    job.inject_all(out, plan, cutouts, bank, cfg, Local(count(processes)))
+    with engines.engine(engine, master, processes) as some:
+        job.inject_all(out, plan, cutouts, bank, cfg, some)
 
 
 @app.command

@@ -1,10 +1,14 @@
 """What runs the parts of a job: this machine's processes, or a cluster, with the same results."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
-from darkhaloscope.jobs.pool import each
+from darkhaloscope.errors import DhsError
+from darkhaloscope.jobs.pool import count, each
+
+Name = Literal["local", "spark"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,3 +46,27 @@ class Local:
         glance: Callable[[], Sequence[R]] = lambda: (),
     ) -> Iterator[R]:
         return each(work, tasks, self.processes)
+
+
+@contextlib.contextmanager
+def engine(name: Name, master: str | None, processes: int | None) -> Iterator[Engine]:
+    """The engine of a command line, for the length of a block.
+
+    master : Spark's, such as spark://host:port, local[2] or yarn; see spark.spark
+    processes : of this machine; None for one a core
+    Raises DhsError for settings that contradict each other, or as spark.spark does
+    """
+    if name == "local":
+        if master is not None:
+            raise DhsError(f"--master {master} is for --engine spark; the engine is local")
+        yield Local(count(processes))
+        return
+    if master is not None and processes is not None:
+        raise DhsError(
+            f"--processes {processes} is of this machine and --master {master} names its own "
+            "workers; give one of them"
+        )
+    from darkhaloscope.jobs.spark import spark
+
+    with spark(master, count(processes)) as cluster:
+        yield cluster

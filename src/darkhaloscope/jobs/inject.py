@@ -12,7 +12,7 @@ from darkhaloscope.config import Inject
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import FATAL, PASSING, Flag, names
 from darkhaloscope.io.bank import Bank, open_bank
-from darkhaloscope.io.files import read_json
+from darkhaloscope.io.files import faults, read_json
 from darkhaloscope.io.parts import (
     COUNTS_KEY,
     QUARANTINE_DIR,
@@ -265,7 +265,11 @@ def _in_words(run: Run, commits, planned, usable, digest: str) -> str:
 
 
 def _record_of(plan: Path) -> dict[str, Any]:
-    if not (plan / RECORD).exists():
+    try:
+        finished = (plan / RECORD).exists()
+    except faults() as error:
+        raise DhsError(f"{plan}: {error}; is the address right?") from error
+    if not finished:
         raise DhsError(f"{plan} holds no finished plan (no {RECORD}); run `dhs plan` to finish it")
     record = read_json(plan / RECORD)
     if record.get("stage") != "plan":

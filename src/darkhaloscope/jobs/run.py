@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from darkhaloscope.io.files import sweep
 from darkhaloscope.io.parts import RECORD, Commit
 from darkhaloscope.jobs.engine import Engine
 from darkhaloscope.jobs.progress import console, progress
@@ -79,6 +80,7 @@ def run_parts(
                 advance(len(todo[commit.part]), ", ".join(f"{n} {c}" for c, n in causes.items()))
             seen.add(commit.part)
             commits[commit.part] = commit
+    sweep(store.folder)  # what workers left that were killed while the run went on
     return [commits[task.part] for task in tasks]
 
 

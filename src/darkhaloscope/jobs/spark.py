@@ -10,13 +10,14 @@ import os
 import pickle
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,6 +35,17 @@ R = TypeVar("R")
 GLANCE_S = 2.0
 _JAVA = (17, 11, 8)
 """Releases of Java that Spark 3.5 runs on; 17 is the one that 4 runs on too."""
+
+_MASTER = re.compile(r"local(\[(\d+|\*)(,\d+)?\])?|spark://.+:\d+|yarn|k8s://.+")
+_KNOCK_S = 10.0
+
+_QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_LIGHT = {
+    "spark.executor.extraJavaOptions": _QUICK_JAVA,
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+"""Java only hands out numbers and takes commits: its compilers would cost more than they save."""
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -54,25 +66,41 @@ class Spark:
         if not tasks:
             return
         group = f"dhs-{uuid.uuid4()}"
-        with ThreadPoolExecutor(1) as driver:
-            results = driver.submit(self._results, group, work, tasks)
-            try:
-                while True:
-                    with contextlib.suppress(NotYet):
-                        found = results.result(timeout=GLANCE_S)
-                        break
-                    yield from glance()
-            except BaseException:
+        checked = partial(_checked, versions(), work)
+        results = _beside(lambda: self.results(group, checked, tasks))
+        try:
+            while not wait([results], GLANCE_S).done:
+                yield from glance()
+        except BaseException:
+            with contextlib.suppress(Exception):  # a session that is gone has no jobs
                 self.session.sparkContext.cancelJobGroup(group)
-                raise
-        yield from found
+            wait([results])
+            raise
+        yield from results.result()
 
-    def _results(self, group: str, work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
-        self.session.sparkContext.setJobGroup(group, "dhs", interruptOnCancel=True)
-        numbers = self.session.range(0, len(tasks), 1, numPartitions=len(tasks))
-        rows = numbers.mapInArrow(_Mapped(work, tasks), "result binary")
+    def results(self, group: str, work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
+        """What `work` gives for every task, as one Spark job of that group."""
         with _in_our_words():
+            self.session.sparkContext.setJobGroup(group, "dhs", interruptOnCancel=True)
+            numbers = self.session.range(0, len(tasks), 1, numPartitions=len(tasks))
+            rows = numbers.mapInArrow(_Mapped(work, tasks), "result binary")
             return [pickle.loads(row.result) for row in rows.collect()]
+
+
+def _beside(call: Callable[[], R]) -> Future[R]:
+    """What a call gives that talks to Spark from a thread of its own, which it then leaves."""
+    from pyspark import InheritableThread
+
+    future: Future[R] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    InheritableThread(target=run, daemon=True).start()
+    return future
 
 
 @dataclass(frozen=True)
@@ -89,6 +117,12 @@ class _Mapped:
                 yield pa.RecordBatch.from_arrays([pa.array([result], pa.binary())], ["result"])
 
 
+def _checked(wanted: dict[str, str], work: Callable[[T], R], task: T) -> R:
+    """The work, on a worker of the driver's versions: one that came late was not asked before."""
+    check_versions(wanted)
+    return work(task)
+
+
 @contextlib.contextmanager
 def spark(master: str | None = None, processes: int = 1) -> Iterator[Spark]:
     """A session on a cluster, or on this machine; ends with the block unless it was there before.
@@ -103,6 +137,8 @@ def spark(master: str | None = None, processes: int = 1) -> Iterator[Spark]:
     except ImportError as error:
         raise DhsError(f"{error}; install it: pip install 'darkhaloscope[spark]'") from error
     before = SparkSession.getActiveSession()
+    if master is not None:
+        _check_master(master)
     session = before or _started(master, processes)
     try:
         engine = Spark(session)
@@ -120,12 +156,14 @@ def _started(master: str | None, processes: int) -> "SparkSession":
     builder = builder.appName("dhs").config("spark.ui.showConsoleProgress", "false")
     for name, value in _ONE_THREAD.items():
         builder = builder.config(f"spark.executorEnv.{name}", value)
+    for name, value in _LIGHT.items():
+        builder = builder.config(name, value)
     submitted = "SPARK_ENV_LOADED" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         _prepare()
         master = master or f"local[{processes}]"
         quiet = f"-Dlog4j2.configurationFile={Path(__file__).with_name('spark_log.properties')}"
-        builder = builder.config("spark.driver.extraJavaOptions", quiet)
+        builder = builder.config("spark.driver.extraJavaOptions", f"{_QUICK_JAVA} {quiet}")
     if master:
         builder = builder.master(master)
     if master and _on_this_machine(master):
@@ -134,6 +172,21 @@ def _started(master: str | None, processes: int) -> "SparkSession":
         builder = builder.config("spark.ui.enabled", "false")
     with _in_our_words(f"no Spark session on {master or 'what spark-submit named'}: "):
         return builder.getOrCreate()
+
+
+def _check_master(master: str) -> None:
+    """Refuse what Spark would take a minute to refuse."""
+    if not _MASTER.fullmatch(master):
+        raise DhsError(
+            f"--master must be spark://host:port, local, local[2], yarn or k8s://..., got {master}"
+        )
+    if not master.startswith("spark://"):
+        return
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), _KNOCK_S):
+            return
+    raise DhsError(f"no Spark master listens at {master}; is it running, and is the port right?")
 
 
 def _on_this_machine(master: str) -> bool:
@@ -180,9 +233,9 @@ def _release(home: Path) -> int:
 
 def _ready(engine: Spark) -> None:
     """Ask as many workers as there are for their versions, before any work."""
-    ours = versions()
-    for theirs in engine.run(_versions, range(engine.session.sparkContext.defaultParallelism)):
-        check_versions(ours, *theirs)
+    workers = range(engine.session.sparkContext.defaultParallelism)
+    for theirs in engine.results("dhs-ready", _versions, workers):
+        check_versions(versions(), *theirs)
 
 
 def _versions(_: int) -> tuple[dict[str, str], str]:
