@@ -18,7 +18,7 @@ from torch.nn.functional import grid_sample
 N_CURVE = 72
 """Points of a caustic."""
 
-_N_LINES, _N_STEPS = 56, 22
+_N_LINES, _N_STEPS = 80, 26
 """Lines through a source, and steps along each."""
 
 _ROWS_AT_ONCE = 48
