@@ -3,8 +3,9 @@
     python bench/kills.py --local 20 --spark 10
 
 SIGKILL strikes the command itself, or on Spark's standalone cluster of this machine the command or
-one of its executors. Moments are drawn, from a seed, uniformly over the time that an undisturbed
-run takes, its start included; a run that ended before its moment does not count.
+one of its executors. Moments are drawn, from a seed: every fourth uniformly over the time that an
+undisturbed run takes, the others over the part of it in which it works on parts. A run that ended
+before its moment does not count.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from cluster import Cluster, cluster
 from darkhaloscope.config import BankHybrid, CutoutsSynthetic, Plan
-from darkhaloscope.io.parts import RECORD, digest_of_parts
+from darkhaloscope.io.parts import IDENTITY, RECORD, digest_of_parts
 from darkhaloscope.jobs.banks import bank_hybrid
 from darkhaloscope.jobs.plan import plan
 from darkhaloscope.jobs.synthetic import cutouts_synthetic
@@ -103,15 +104,16 @@ def one_kill(run: Injection, running: Cluster | None, after: float, executor: bo
 
 def series(name: str, n: int, run: Injection, running: Cluster | None, seed: int) -> int:
     """Kills of one engine, a line each; how many ended with another digest."""
-    began = time.monotonic()
+    began = time.time()
     run.finish()
-    takes = time.monotonic() - began
+    takes, at_work = time.time() - began, (run.out / IDENTITY).stat().st_mtime - began
     digest, record = digest_of_parts(run.out), (run.out / RECORD).read_bytes()
     of = run.parts()
-    print(f"{name}: undisturbed {takes:.1f} s, {of} parts, digest {digest[:16]}", flush=True)
+    lasts = f"{takes:.1f} s, {takes - at_work:.1f} s of it at work"
+    print(f"{name}: undisturbed {lasts}, {of} parts, digest {digest[:16]}", flush=True)
     rng, wrong, strikes = random.Random(seed), 0, 0
     while strikes < n:
-        after = rng.uniform(0.05, 1.0) * takes
+        after = rng.uniform(at_work if strikes % 4 else 0.0, takes)
         struck, left, got, said, hidden = one_kill(run, running, after, strikes % 2 == 1)
         same = got == digest and said == record and not hidden
         wrong, strikes = wrong + (not same), strikes + (struck != MISSED)

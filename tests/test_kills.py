@@ -1,0 +1,12 @@
+"""A few kills of `make kills`: what is started again ends with the undisturbed digest."""
+
+from kills import Injection, series
+
+from flow import make_inputs
+
+
+def test_killed_at_three_moments_the_digest_is_the_undisturbed_one(tmp_path, capsys):
+    make_inputs(tmp_path)
+    run = Injection(tmp_path, tmp_path / "stamps", ("--processes", "1"))
+    assert series("local", 3, run, None, seed=2) == 0
+    assert "local: 3 runs struck, 0 ended with another digest" in capsys.readouterr().out
