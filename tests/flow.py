@@ -18,7 +18,13 @@ from darkhaloscope.schema import PLAN as PLAN_COLUMNS
 
 BANK = BankHybrid(n_sources=40)
 SKY = CutoutsSynthetic(n_hosts=24, size_pix=48)
-PLAN = Plan(rows_per_part=30, host_weighting="equal")
+PLAN = Plan(
+    rows_per_part=30,
+    host_weighting="equal",
+    ring_fraction=1,
+    companion_fraction=1,
+    spiral_fraction=1,
+)
 
 
 def make_inputs(out: Path) -> None:

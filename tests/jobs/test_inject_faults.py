@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from darkhaloscope.cli import run
-from darkhaloscope.config import BankHybrid, Inject, Plan
+from darkhaloscope.config import BankHybrid, Inject
 from darkhaloscope.io.files import read_json
 from darkhaloscope.io.parts import RECORD, claim, digest_of_parts, parts_in
 from darkhaloscope.io.tables import columns_of, image_bytes, write_table
@@ -16,6 +16,8 @@ from darkhaloscope.jobs.cutout_store import write_record
 from darkhaloscope.jobs.plan import plan
 from darkhaloscope.schema import CUTOUTS, KINDS
 from flow import PLAN, make_stamps
+
+MANY = PLAN.model_copy(update={"mode": "grid", "pairs_per_host": 4})
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def blurred(tmp_path_factory):
     words = ["cutouts", "npz", str(folder / "npz"), "--out", str(folder / "cutouts")]
     assert run([*words, "--split", "train", *["--psf-fwhm-arcsec", "3", "3", "3"]]) == 0
     bank_hybrid(folder / "bank.h5", BankHybrid(n_sources=20))
-    plan(folder / "plan", folder / "cutouts", folder / "bank.h5", Plan(pairs_per_host=4))
+    plan(folder / "plan", folder / "cutouts", folder / "bank.h5", MANY)
     return folder
 
 
@@ -130,6 +132,6 @@ def test_a_psf_image_larger_than_the_stamp_fails_no_kind_more_than_another(blurr
     store = claim(tmp_path / "cutouts", {"stage": "test"})
     write_table(store.path(0), table, CUTOUTS, store.metadata())
     write_record(store)
-    plan(tmp_path / "plan", tmp_path / "cutouts", tmp_path / "bank.h5", Plan(pairs_per_host=4))
+    plan(tmp_path / "plan", tmp_path / "cutouts", tmp_path / "bank.h5", MANY)
     usable = _usable(tmp_path, Inject(psf_model="image"))
     assert len(set(usable.values())) == 1 and min(usable.values()) > 30, usable

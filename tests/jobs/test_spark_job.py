@@ -34,7 +34,7 @@ def many(inputs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     for name in ("cutouts", "bank.h5"):
         (folder / name).symlink_to(inputs / name)
-    plan(folder / "plan", inputs / "cutouts", inputs / "bank.h5", Plan(rows_per_part=3))
+    plan(folder / "plan", inputs / "cutouts", inputs / "bank.h5", Plan(rows_per_part=6))
     _inject(folder, folder / "stamps")
     return folder
 

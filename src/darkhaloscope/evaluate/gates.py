@@ -254,16 +254,18 @@ def arc_below_host(columns: Columns) -> Finding:
 
 
 def einstein_radii(columns: Columns) -> Finding:
-    middle = float(np.median(_of(columns, "theta_E_arcsec", "lens")))
+    theta_E = _of(columns, "theta_E_arcsec", "lens")
+    middle = float(np.median(theta_E))
+    error = float(np.std(theta_E) * np.sqrt(np.pi / 2 / max(len(theta_E), 1)))
     low, high = COLLETT_THETA_E_16_84
     return Finding(
         "realism.theta_E",
-        _level(low <= middle <= high),
-        f"median {middle:.2f} arcsec",
-        f"{low} to {high} arcsec",
+        _level(low <= middle + 2 * error and middle - 2 * error <= high),
+        f"median {middle:.2f} ± {error:.2f} arcsec",
+        f"{low} to {high} arcsec, two errors aside",
         _hosts(columns, "lens"),
         "Einstein radii are those of discoverable lenses (Collett 2015, 16 to 84%).",
-        "Check theta_E_median_arcsec; unresolved lenses teach nothing.",
+        "Raise theta_E_min_arcsec or choose heavier hosts; unresolved lenses teach nothing.",
     )
 
 
