@@ -312,11 +312,11 @@ def validate(
 
 @app.command
 def export(
-    stamps: Annotated[Path, _place(help="stamp set of `dhs inject`")],
+    stamps: Annotated[_Place, _place(help="stamp set of `dhs inject`")],
     *,
-    out: Annotated[Path, _place(help="folder of the files")],
+    out: Annotated[_Place, _place(help="folder of the files")],
     bank: Annotated[
-        Path | None,
+        _Place | None,
         _place(name=["--bank", "--cosmos-bank-h5"], help="its bank: layout plan's source_mode"),
     ] = None,
     processes: _Processes = None,
@@ -335,10 +335,10 @@ def export(
 def replay(
     task_id: Annotated[str, Parameter(help="the row, as the column task_id has it")],
     *,
-    stamps: Annotated[Path, _place(name=["--stamps"], help="stamp set of `dhs inject`")],
+    stamps: Annotated[_Place, _place(name=["--stamps"], help="stamp set of `dhs inject`")],
     bank: _Bank,
     cutouts: Annotated[
-        Path | None, _place(name=["--cutouts"], help="take its host from here, not from the set")
+        _Place | None, _place(name=["--cutouts"], help="take its host from here, not from the set")
     ] = None,
     out: Annotated[Path | None, Parameter(help="picture to write, PNG; default: none")] = None,
 ) -> int:

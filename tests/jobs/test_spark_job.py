@@ -21,7 +21,6 @@ from flow import PLAN
 
 pytestmark = [
     pytest.mark.skipif(bool(why := lacking()), reason=f"no Spark cluster here: {why}"),
-    pytest.mark.xdist_group("spark"),
     # pyspark's own, of every function and of every result
     pytest.mark.filterwarnings("ignore:distutils Version classes:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
