@@ -51,6 +51,9 @@ bench-engines: $(VENV)/.dev
 kills: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/kills.py
 
+bench-plan: $(VENV)/.dev
+	$(BIN)/python bench/plan.py
+
 recovery: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/recovery.py --write
 

@@ -14,17 +14,25 @@ import darkhaloscope
 import stage
 from cluster import cluster, lacking
 from darkhaloscope.cli import run
-from darkhaloscope.config import Plan
 from darkhaloscope.io.parts import RECORD, digest_of_parts, parts_in
 from darkhaloscope.jobs.engine import Local
-from flow import inputs, stamps  # noqa: F401  (fixtures)
+from flow import PLAN, inputs, stamps  # noqa: F401  (fixtures)
 from s3 import BUCKET, bucket
 
 ENTRY = Path(stage.__file__)
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-SETTINGS = (
-    "[plan]\nrows_per_part = 15\n[inject]\npsf_model = 'moffat'\n[parent]\nguard_arcsec = 90\n"
-)
+SETTINGS = """
+[plan]
+rows_per_part = 30
+host_weighting = "equal"
+ring_fraction = 1
+companion_fraction = 1
+spiral_fraction = 1
+[inject]
+psf_model = "moffat"
+[parent]
+guard_arcsec = 90
+"""
 
 
 def _words(source, out, stage, *more) -> list[str]:
@@ -224,4 +232,4 @@ def test_settings_of_a_file_reach_the_stage(inputs, settings, tmp_path, monkeypa
     words = _words(inputs, tmp_path, "4a", "--config", settings, "--cosmos-salt", "s")
     assert run(stage.verb_first(words), stage.verbs) == 0
     assert given[0] == tmp_path / EXPERIMENT / "manifests"
-    assert given[3] == Plan(rows_per_part=15, cosmos_salt="s")
+    assert given[3] == PLAN.model_copy(update={"cosmos_salt": "s"})
