@@ -12,7 +12,7 @@ import pytest
 
 from cluster import cluster, lacking, until
 from darkhaloscope.cli import run
-from darkhaloscope.config import Inject, Plan
+from darkhaloscope.config import Inject
 from darkhaloscope.io.parts import RECORD, digest_of_parts
 from darkhaloscope.jobs import spark as engines
 from darkhaloscope.jobs.inject import inject_all
@@ -33,7 +33,12 @@ def many(inputs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     for name in ("cutouts", "bank.h5"):
         (folder / name).symlink_to(inputs / name)
-    plan(folder / "plan", inputs / "cutouts", inputs / "bank.h5", Plan(rows_per_part=6))
+    plan(
+        folder / "plan",
+        inputs / "cutouts",
+        inputs / "bank.h5",
+        PLAN.model_copy(update={"rows_per_part": 6}),
+    )
     _inject(folder, folder / "stamps")
     return folder
 
