@@ -55,7 +55,8 @@ def test_real_set_is_made_and_replays(real_run, capfd):
     assert code == 0, [f for f in findings.values() if f["level"] == "fail"]
     assert findings["physics.replay"]["level"] == "pass"
     table = pq.read_table(real_run / "stamps" / "part-00000.parquet")
-    assert table.num_rows == 72
+    kinds = table["kind"].to_pylist()
+    assert kinds.count("lens") == kinds.count("host") == kinds.count("unlensed") > 15
     assert set(table["host_id"].to_pylist()) == {"0001m040_4091", "0001m372_9677", "0006p270_2574"}
     assert all("ASSUMED_PSF" in cause for cause in table["cause"].to_pylist())
 
