@@ -45,6 +45,15 @@ def _null_for_controls(c):
     c["arc_snr"][c["kind"] == "host"] = np.nan
 
 
+def _null_for_a_kind_that_few_pairs_have(c):
+    (spirals,) = np.nonzero(c["kind"] == "spiral")
+    c["kind"][spirals[:-2]] = "gone"
+    keep = c["kind"] != "gone"
+    for name, values in c.items():
+        c[name] = values[keep]
+    c["arc_snr"][c["kind"] == "spiral"] = np.nan
+
+
 def _swapped_labels(c):
     c["label"][:] = 1 - c["label"]
 
@@ -114,6 +123,7 @@ def _bright_cores(c):
         (_doubled_row, "integrity.unique_tasks"),
         (_lost_lens, "integrity.complete_pairs"),
         (_null_for_controls, "integrity.equal_nullity"),
+        (_null_for_a_kind_that_few_pairs_have, "integrity.equal_nullity"),
         (_swapped_labels, "integrity.label"),
         (_surface_brightness_as_flux, "physics.flux_is_magnified"),
         (_arc_on_a_control, "physics.hosts_untouched"),

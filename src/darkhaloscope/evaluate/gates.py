@@ -133,20 +133,18 @@ def _same_values(one: np.ndarray, two: np.ndarray) -> bool:
     return bool((one == two).all())
 
 
-def _whole_kinds(columns: Columns) -> list[str]:
-    """Kinds that stand beside every lens; the others share what chosen pairs have."""
-    kinds = _kinds(columns)
-    count = {kind: int((columns["kind"] == kind).sum()) for kind in kinds}
-    return [kind for kind in kinds if count[kind] == count.get("lens")]
-
-
 def equal_nullity(columns: Columns) -> Finding:
-    kinds = _whole_kinds(columns)
+    """Each row against the lens of its pair, so that a kind that few pairs have is judged too."""
+    pair = np.unique(columns["pair_id"].astype(str), return_inverse=True)[1]
+    lens = np.full(pair.max(initial=-1) + 1, -1)
+    (lenses,) = np.nonzero(columns["kind"] == "lens")
+    lens[pair[lenses]] = lenses
+    (rows,) = np.nonzero(lens[pair] >= 0)
     leaking = [
         name
         for name, values in columns.items()
         if values.dtype.kind == "f"
-        and len({round(float(np.isnan(_of(columns, name, k)).mean()), 9) for k in kinds}) > 1
+        and (np.isnan(values[rows]) != np.isnan(values[lens[pair[rows]]])).any()
     ]
     return Finding(
         "integrity.equal_nullity",
