@@ -30,6 +30,15 @@ _DRAWS_AT_ONCE = 200
 _MOST_PER_REPLICATE = 4.0
 """How often the heaviest hosts are taken, where the usual one is taken once."""
 
+_OF_HOST = (
+    *band_columns("host_mag_{b}"),
+    *band_columns("psf_fwhm_{b}_arcsec"),
+    *band_columns("sky_sigma_{b}_nmgy"),
+    *("ebv_mag", "host_q", "host_phi_rad", "host_center_x_arcsec", "host_center_y_arcsec"),
+    "pixel_scale_arcsec",
+)
+"""Columns of a host that its lens, its source and their S/N depend on."""
+
 _NEARLY = 0.8
 """How far magnification may be off at first sight."""
 
@@ -62,19 +71,24 @@ class Templates:
         return cls(known, images, bank.pixel_scale * bank.size / images.shape[-1])
 
 
+def redshifts_of(hosts: Columns) -> np.ndarray:
+    """What is known of each host's redshift, see masses.redshift_chances."""
+    return redshift_chances(population.dereddened(hosts), colour_grid())
+
+
 def weighted(
-    chosen: np.ndarray, replicate: np.ndarray, hosts: Columns, cfg: Plan
+    chosen: np.ndarray, replicate: np.ndarray, hosts: Columns, redshifts: np.ndarray, cfg: Plan
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs as often as their hosts would lens, where the plan is to weight them so.
 
     chosen : the row of each pair's host; replicate : which of its pairs it is
+    redshifts : of the hosts, see redshifts_of
     Returns the same of the pairs that remain, those that come several times with new replicates
     """
     if cfg.host_weighting == "equal" or cfg.mode == "grid" or cfg.tier != "train":
         return chosen, replicate
-    grid = colour_grid()
-    mags = population.dereddened(hosts)
-    weight = cross_sections(mags["r"], redshift_chances(mags, grid), grid)[chosen]
+    mag_r = population.dereddened(hosts)["r"]
+    weight = cross_sections(mag_r, redshifts, colour_grid())[chosen]
     names = zip(hosts["host_id"][chosen], replicate, strict=True)
     u = np.array([unit_interval(f"{host}-{r:02d}", f"weight-{cfg.seed}") for host, r in names])
     times = np.floor(np.minimum(weight, _MOST_PER_REPLICATE) + u).astype(int)
@@ -82,26 +96,30 @@ def weighted(
     return np.repeat(chosen, times), np.repeat(replicate, times) + again * cfg.pairs_per_host
 
 
-def draw_pairs(chosen, replicate, hosts: Columns, bank: Bank, kinds, cfg: Plan) -> Columns:
+def draw_pairs(
+    chosen, replicate, hosts: Columns, redshifts: np.ndarray, bank: Bank, kinds, cfg: Plan
+) -> Columns:
     """Lens and source of each pair: drawn again, from its own generator, until discoverable.
 
     chosen : the row of each pair's host; replicate : which of its pairs it is
+    redshifts : of the hosts, see redshifts_of
     In mode grid there is one draw, discoverable or not.
     """
-    host = {name: values[chosen] for name, values in hosts.items()}
-    names = zip(host["host_id"], replicate, strict=True)
-    pair_id = np.array([f"{host_id}-{r:02d}" for host_id, r in names], object)
-    index = _choose_templates(pair_id, host["split"], bank, cfg.cosmos_salt)
+    host_id, split = hosts["host_id"][chosen], hosts["split"][chosen]
+    names = zip(host_id, replicate, strict=True)
+    pair_id = np.array([f"{host}-{r:02d}" for host, r in names], object)
+    index = _choose_templates(pair_id, split, bank, cfg.cosmos_salt)
     cell = _cells_of(replicate, pair_id, cfg)
     templates = Templates.of(bank, index, kinds)
+    host, redshifts = _some({name: hosts[name] for name in _OF_HOST}, chosen), redshifts[chosen]
     if cfg.mode == "grid":
-        draw = _cell_draw(host, templates, cell, cfg)
+        draw = _cell_draw(host, redshifts, templates, cell, cfg)
     else:
-        draw = _population_draw(host, templates, cfg)
+        draw = _population_draw(host, redshifts, templates, cfg)
     found, drawn = _until_kept(pair_id, draw, cfg)
     words = {
-        "host_id": host["host_id"],
-        "split": host["split"],
+        "host_id": host_id,
+        "split": split,
         "pair_id": pair_id,
         "grid_cell": cell,
         "template_index": index,
@@ -165,10 +183,9 @@ def _cells_of(replicate: np.ndarray, pair_id: np.ndarray, cfg: Plan) -> np.ndarr
     return np.array(drawn, np.int32)
 
 
-def _population_draw(host: Columns, templates: Templates, cfg: Plan) -> Draw:
+def _population_draw(host: Columns, redshifts: np.ndarray, templates: Templates, cfg: Plan) -> Draw:
     """Lenses as the sky has them; what is not discoverable is sorted out as early as can be."""
     grid = colour_grid()
-    redshifts = redshift_chances(population.dereddened(host), grid)
 
     def at_first_sight(u, pair):
         """Lenses heavy enough, with a source whose arc may be bright enough."""
@@ -201,10 +218,11 @@ def _population_draw(host: Columns, templates: Templates, cfg: Plan) -> Draw:
     return draw
 
 
-def _cell_draw(host: Columns, templates: Templates, cell: np.ndarray, cfg: Plan) -> Draw:
+def _cell_draw(
+    host: Columns, redshifts: np.ndarray, templates: Templates, cell: np.ndarray, cfg: Plan
+) -> Draw:
     """Lenses and sources as cells of a grid say; only hosts of unknown magnitude are left out."""
     grid, values = colour_grid(), cells(cfg)
-    redshifts = redshift_chances(population.dereddened(host), grid)
 
     def draw(u, pair):
         its, its_host = values[cell[pair]], _some(host, pair)
