@@ -145,7 +145,7 @@ def claim(folder: Path, identity: dict[str, Any]) -> PartStore:
     if not is_remote(folder) and folder.exists() and not folder.is_dir():
         raise DhsError(f"{folder} is a file; name a folder")
     present = folder / IDENTITY
-    if _reached(present):
+    if _reached(present, "is the address right, and may you write?"):
         theirs = read_json(present)
         differing = sorted(k for k in theirs | identity if theirs.get(k) != identity.get(k))
         if differing:
@@ -161,14 +161,28 @@ def claim(folder: Path, identity: dict[str, Any]) -> PartStore:
     return PartStore(folder, identity)
 
 
-def _reached(path: Path) -> bool:
+def record_of(folder: Path, stage: str, what: str, verb: str) -> dict[str, Any]:
+    """The run record of a folder that a stage finished.
+
+    stage : as records have it; what : a word for its output; verb : the command that makes it
+    Raises DhsError if it is not finished, another stage's, or its place does not answer
+    """
+    if not _reached(folder / RECORD, "is the address right?"):
+        raise DhsError(f"{folder} holds no finished {what} (no {RECORD}); finish `{verb}`")
+    record = read_json(folder / RECORD)
+    if record.get("stage") != stage:
+        raise DhsError(
+            f"{folder} is no {what} but a {record.get('stage')} folder; give one of `{verb}`"
+        )
+    return record
+
+
+def _reached(path: Path, advice: str) -> bool:
     """Whether the file exists. Raises DhsError if its place does not answer, or refuses."""
     try:
         return path.exists()
     except faults() as error:
-        raise DhsError(
-            f"{path.parent}: {error}; is the address right, and may you write?"
-        ) from error
+        raise DhsError(f"{path.parent}: {error}; {advice}") from error
 
 
 def parts_in(folder: Path) -> list[Path]:

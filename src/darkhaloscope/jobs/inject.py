@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,14 +11,13 @@ from darkhaloscope.config import Inject
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import FATAL, PASSING, Flag, names
 from darkhaloscope.io.bank import Bank, open_bank
-from darkhaloscope.io.files import faults, read_json
 from darkhaloscope.io.parts import (
     COUNTS_KEY,
     QUARANTINE_DIR,
-    RECORD,
     Commit,
     PartStore,
     claim,
+    record_of,
 )
 from darkhaloscope.io.tables import columns_of, image_bytes, read_table, write_table
 from darkhaloscope.jobs.engine import Engine, Local
@@ -27,7 +25,7 @@ from darkhaloscope.jobs.hosts import CutoutStore, Hosts, open_cutouts, read_pixe
 from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.run import run_parts
-from darkhaloscope.jobs.versions import check_versions, versions
+from darkhaloscope.jobs.versions import versions
 from darkhaloscope.keys import generator
 from darkhaloscope.schema import KINDS, PLAN, QUARANTINE, STAMPS, band_columns
 from darkhaloscope.sim.inject import inject, matched_snr
@@ -75,7 +73,7 @@ def inject_all(
     Raises DhsError if the inputs are not those the plan was made from, before any work, or if too
     few rows of a kind are usable at the end
     """
-    made = _record_of(plan)
+    made = record_of(plan, "plan", "plan", "dhs plan")
     hosts = open_cutouts(cutouts)
     _same(made["cutouts"], hosts.digest, "cutouts", cutouts)
     _same(made["bank"], open_bank(bank).digest(), "bank", bank)
@@ -103,7 +101,6 @@ def inject_all(
 
 def inject_part(run: Run, some: Slice) -> Commit:
     """Render, add and write one part. The stamp file is written last: it is the commit."""
-    check_versions(run.store.identity)
     bank = open_bank(run.bank, run.bank_digest)
     rows = columns_of(read_table(run.plan / run.store.path(some.part).name, PLAN))
     wanted, place = np.unique(rows["host_id"].astype(str), return_inverse=True)
@@ -262,19 +259,6 @@ def _in_words(run: Run, commits, planned, usable, digest: str) -> str:
     made = sum(sum(commit.counts["usable"].values()) for commit in new)
     rate = f"; {made / seconds:.0f} stamps/s a process" if made and seconds else ""
     return f"stamps {run.store.folder}: {counts} usable{rate}, digest {digest[:16]}"
-
-
-def _record_of(plan: Path) -> dict[str, Any]:
-    try:
-        finished = (plan / RECORD).exists()
-    except faults() as error:
-        raise DhsError(f"{plan}: {error}; is the address right?") from error
-    if not finished:
-        raise DhsError(f"{plan} holds no finished plan (no {RECORD}); run `dhs plan` to finish it")
-    record = read_json(plan / RECORD)
-    if record.get("stage") != "plan":
-        raise DhsError(f"{plan} is no plan but a {record.get('stage')} folder; give --plan")
-    return record
 
 
 def _same(theirs: str, ours: str, what: str, path: Path) -> None:

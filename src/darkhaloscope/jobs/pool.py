@@ -14,6 +14,9 @@ from typing import TypeVar
 
 from darkhaloscope.errors import DhsError
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""Environment in which libraries that compute use one thread."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -132,6 +135,6 @@ def _end_with_parent() -> None:
 
 def _one_thread() -> None:
     """Libraries of this process compute with one thread, those loaded later too."""
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    os.environ |= ONE_THREAD
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

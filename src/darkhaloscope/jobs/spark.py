@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from darkhaloscope.errors import DhsError
+from darkhaloscope.jobs.pool import ONE_THREAD
 from darkhaloscope.jobs.versions import check_versions, versions
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ _LIGHT = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
 """Java only hands out numbers and takes commits: its compilers would cost more than they save."""
-
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def _started(master: str | None, processes: int) -> "SparkSession":
 
     builder: SparkSession.Builder = SparkSession.builder  # pyright: ignore[reportAssignmentType]
     builder = builder.appName("dhs").config("spark.ui.showConsoleProgress", "false")
-    for name, value in _ONE_THREAD.items():
+    for name, value in ONE_THREAD.items():
         builder = builder.config(f"spark.executorEnv.{name}", value)
     for name, value in _LIGHT.items():
         builder = builder.config(name, value)

@@ -10,8 +10,7 @@ import numpy as np
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.metrics import stamp_metrics
 from darkhaloscope.io.bank import open_bank
-from darkhaloscope.io.files import read_json
-from darkhaloscope.io.parts import QUARANTINE_DIR, RECORD, parts_in
+from darkhaloscope.io.parts import QUARANTINE_DIR, parts_in, record_of
 from darkhaloscope.io.tables import columns_of, image_from, read_table
 from darkhaloscope.jobs.progress import progress
 from darkhaloscope.schema import BLOBS, STAMPS
@@ -23,12 +22,7 @@ _LOOKED_AT = 200
 
 def record_of_stamps(stamps: Path) -> dict[str, Any]:
     """The run record of a finished stamp set. Raises DhsError if there is none."""
-    if not (stamps / RECORD).exists():
-        raise DhsError(f"{stamps} holds no finished stamp set (no {RECORD}); finish `dhs inject`")
-    record = read_json(stamps / RECORD)
-    if record.get("stage") != "inject":
-        raise DhsError(f"{stamps} is no stamp set but a {record.get('stage')} folder")
-    return record
+    return record_of(stamps, "inject", "stamp set", "dhs inject")
 
 
 def check_bank(bank: Path, record: dict[str, Any], stamps: Path) -> None:

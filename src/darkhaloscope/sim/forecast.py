@@ -5,11 +5,12 @@ import math
 import numpy as np
 
 from darkhaloscope.sim.caustics import DIRECTIONS, Arcs
+from darkhaloscope.sim.psf import Moffat
 
 _MERGED = 3
 """Neighbouring lines taken together."""
 
-MOFFAT_BETA = 3.5
+MOFFAT_BETA = Moffat().beta
 
 
 def forecast_snr(
