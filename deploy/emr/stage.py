@@ -12,6 +12,7 @@ those of `dhs`: 2 if the stage cannot be done as asked, or gives too few usable 
 import json
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,54 +38,63 @@ def _name(_, value: str) -> None:
         raise ValueError(f"{value!r} is no name of a folder; use letters, digits and _ . = -")
 
 
-_Output = Annotated[str, Parameter(help="folder or s3:// address above all variants")]
-_Variant = Annotated[str, Parameter(validator=_name, help="folder in it: a recipe")]
-_Experiment = Annotated[str, Parameter(validator=_name, help="folder in that: one set")]
-_PlanName = Annotated[
-    str, Parameter(name=["--manifests-subdir"], validator=_name, help="folder of the plan")
-]
-_Cutouts = Annotated[str, Parameter(help="cutout store: folder or address")]
-_Bank = Annotated[
-    str, Parameter(name=["--cosmos-bank-h5", "--bank"], help="source bank: file or address")
-]
-_Mode = Annotated[
-    Literal["cosmos", "survey", "sersic", "hybrid"] | None,
-    Parameter(help="what the bank's sources must all be; default: not checked"),
-]
-_Config = Annotated[str | None, Parameter(help="TOML file or address of settings, as `dhs` takes")]
+@dataclass(frozen=True)
+class Experiment:
+    """What both stages are told: where it lies, and what it is made from."""
+
+    output_s3: Annotated[str, Parameter(help="folder or s3:// address above all variants")]
+    variant: Annotated[str, Parameter(validator=_name, help="folder in it: a recipe")]
+    experiment_id: Annotated[str, Parameter(validator=_name, help="folder in that: one set")]
+    cutouts: Annotated[str, Parameter(help="cutout store: folder or address")]
+    bank: Annotated[
+        str, Parameter(name=["--cosmos-bank-h5", "--bank"], help="source bank: file or address")
+    ]
+    plan_name: Annotated[
+        str, Parameter(name=["--manifests-subdir"], validator=_name, help="folder of the plan")
+    ] = "plan"
+    source_mode: Annotated[
+        Literal["cosmos", "survey", "sersic", "hybrid"] | None,
+        Parameter(help="what the bank's sources must all be; default: not checked"),
+    ] = None
+
+    @property
+    def folder(self) -> Path:
+        return at(self.output_s3) / self.variant / self.experiment_id
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / self.plan_name
+
+    @property
+    def made_from(self) -> tuple[Path, Path]:
+        """Cutouts and bank. Raises DhsError if the bank is not of source_mode."""
+        bank = at(self.bank)
+        _agree(bank, self.source_mode)
+        return at(self.cutouts), bank
+
+
 _Flat = Parameter(name="*")
+_Experiment = Annotated[Experiment, _Flat]
+_Config = Annotated[str | None, Parameter(help="TOML file or address of settings, as `dhs` takes")]
 
 
 @verbs.command
 def plan(
     *,
-    output_s3: _Output,
-    variant: _Variant,
-    experiment_id: _Experiment,
-    cutouts: _Cutouts,
-    bank: _Bank,
-    plan_name: _PlanName = "plan",
-    source_mode: _Mode = None,
+    experiment: _Experiment,
     config: _Config = None,
     cfg: Annotated[Plan, _Flat] = Plan(),
 ) -> None:
     """Stage 4a: one row a stamp, every random number frozen."""
-    folder = at(output_s3) / variant / experiment_id
-    _agree(at(bank), source_mode)
+    sources = experiment.made_from
     with spark() as engine:
-        plan_all(folder / plan_name, at(cutouts), at(bank), cfg, engine)
+        plan_all(experiment.plan, *sources, cfg, engine)
 
 
 @verbs.command
 def inject(
     *,
-    output_s3: _Output,
-    variant: _Variant,
-    experiment_id: _Experiment,
-    cutouts: _Cutouts,
-    bank: _Bank,
-    plan_name: _PlanName = "plan",
-    source_mode: _Mode = None,
+    experiment: _Experiment,
     cosmos_salt: Annotated[
         str | None, Parameter(help="what the plan was drawn with; default: not checked")
     ] = None,
@@ -92,11 +102,10 @@ def inject(
     cfg: Annotated[Inject, _Flat] = Inject(),
 ) -> None:
     """Stage 4c: the stamps of the plan."""
-    folder = at(output_s3) / variant / experiment_id
-    _agree(at(bank), source_mode)
-    _drawn_with(folder / plan_name, cosmos_salt)
+    sources = experiment.made_from
+    _drawn_with(experiment.plan, cosmos_salt)
     with spark() as engine:
-        inject_all(folder / "stamps", folder / plan_name, at(cutouts), at(bank), cfg, engine)
+        inject_all(experiment.folder / "stamps", experiment.plan, *sources, cfg, engine)
 
 
 @verbs.default
