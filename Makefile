@@ -69,7 +69,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: $(VENV)/bin/python pyproject.toml requirements.lock
-	@echo "Installing what the demo needs (about a minute) ..."
+	@echo "Installing what the demo needs (a minute or two) ..."
 	$(PIP) --editable .
 	@touch $@
 

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from darkhaloscope.config import CutoutsBricks, CutoutsService, CutoutsSurvey
 from darkhaloscope.errors import DhsError
 from darkhaloscope.flags import Flag
-from darkhaloscope.io.files import read_json
-from darkhaloscope.io.parts import RECORD, PartStore, claim, parts_in
+from darkhaloscope.io.parts import RECORD, PartStore, claim, parts_in, record_of
 from darkhaloscope.io.remote import Kept, Paced, Patience, files_at
 from darkhaloscope.io.tables import read_table
 from darkhaloscope.jobs.cutout_store import (
@@ -87,7 +86,8 @@ def cutouts_service(
 def _fetch(out: Path, parent: Path, root: str, cache: Path | None, cfg, processes: int) -> None:
     files_at(root, _patience(cfg))  # a wrong address is said at once
     stage = "cutouts bricks" if cache is None else "cutouts service"
-    identity = {"stage": stage, "config": cfg.identity(), "from": root, "parent": _digest(parent)}
+    made = record_of(parent, "parent", "parent table", "dhs parent")
+    identity = {"stage": stage, "config": cfg.identity(), "from": root, "parent": made["digest"]}
     store = claim(out, identity | versions())
     tasks = list(_tasks(store, parent, root, cache, cfg))
     todo = [task for task in tasks if not is_settled(store, task.part)]
@@ -107,12 +107,6 @@ def _advice(causes: str) -> str:
     if "OTHER_TELESCOPE" in causes:
         return "give --telescope (or --layer) of the images' own telescope to take them"
     return f"see {'/'.join(('quarantine', 'part-*.parquet'))}, column detail"
-
-
-def _digest(parent: Path) -> str:
-    if not (parent / RECORD).exists():
-        raise DhsError(f"{parent} holds no finished parent table (no {RECORD}); run `dhs parent`")
-    return read_json(parent / RECORD)["digest"]
 
 
 def _tasks(store, parent: Path, root: str, cache, cfg) -> Iterator[PartTask]:
