@@ -5,7 +5,7 @@
 SIGKILL strikes the command itself, or on Spark's standalone cluster of this machine the command or
 one of its executors. Moments are drawn, from a seed: every fourth uniformly over the time that an
 undisturbed run takes, the others over the part of it in which it works on parts. A run that ended
-before its moment does not count.
+before its moment does not count, and no later moment than that is drawn again.
 """
 
 import argparse
@@ -115,6 +115,8 @@ def series(name: str, n: int, run: Injection, running: Cluster | None, seed: int
     while strikes < n:
         after = rng.uniform(at_work if strikes % 4 else 0.0, takes)
         struck, left, got, said, hidden = one_kill(run, running, after, strikes % 2 == 1)
+        if struck == MISSED:
+            takes = min(takes, after)  # the machine has become faster: later moments come too late
         same = got == digest and said == record and not hidden
         wrong, strikes = wrong + (not same), strikes + (struck != MISSED)
         when = f"{name:<6} {strikes:>3}  at {after:6.2f} s  {struck:<12}"
