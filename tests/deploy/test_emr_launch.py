@@ -144,8 +144,9 @@ def test_the_steps_words_are_those_that_the_stage_takes(call, file, tmp_path):
             stage.verb_first(words), exit_on_error=False, print_error=False
         )
         assert command.__name__ == step["Name"]
-        assert bound.arguments["bank"] == f"s3://{BUCKET}/cosmos_sources_20k.h5"
-        assert bound.arguments["experiment_id"] == "train_stamp64_bandsgrz_cosmos"
+        told = bound.arguments["experiment"]
+        assert told.bank == f"s3://{BUCKET}/cosmos_sources_20k.h5"
+        assert told.experiment_id == "train_stamp64_bandsgrz_cosmos"
 
 
 def test_spark_gets_what_the_sizes_say(call, file):
