@@ -110,7 +110,7 @@ class Cluster(Stage):
 
 
 class Speed(Stage):
-    """[speed]: what was measured, from which sizes are computed."""
+    """[speed]: rates from which sizes are computed; put in what you measured, see docs/emr.md."""
 
     stamps_per_second_per_core: Annotated[
         float, _setting("one process of `dhs inject` on a core of its own", gt=0)
