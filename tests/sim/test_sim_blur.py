@@ -39,7 +39,7 @@ def _cells(profile, grid) -> torch.Tensor:
     """Light of a GalSim profile in all fine cells of the grid."""
     n = FINE * grid.full
     light = profile.drawImage(nx=n, ny=n, scale=grid.cell, method="auto", dtype=float)
-    return torch.from_numpy(light.array)[None]
+    return torch.from_numpy(light.array)[None, None]
 
 
 def _observe(profile, grid, *fwhm, psf=None) -> np.ndarray:

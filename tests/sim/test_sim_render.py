@@ -262,10 +262,27 @@ def test_a_far_point_is_magnified_by_the_isothermal_sphere(templates):
     assert_ratio(gain, [4 / 3], 0.005, "SIS magnification")
 
 
+def test_no_image_of_a_compact_source_is_missed_near_the_deflector():
+    """Counter images lie where neighbouring rays part; six times as many rays find them all."""
+    n, rng = 200, np.random.default_rng(5)
+    line = torch.exp(-0.5 * ((torch.arange(32, dtype=torch.float64) - 15.5) / 5) ** 2)
+    compact = Templates((torch.outer(line, line) / line.sum() ** 2)[None])
+    theta_E = torch.from_numpy(rng.uniform(0.6, 2.4, n))
+    beta = theta_E * torch.from_numpy(rng.uniform(0.3, 0.97, n))
+    angle = torch.from_numpy(rng.uniform(0, 2 * math.pi, n))
+    scenes = change(
+        draw(n), theta_E=theta_E, template=0, source_scale=0.05 / 5,
+        source_x=beta * torch.cos(angle), source_y=beta * torch.sin(angle),
+    )  # fmt: skip
+    want = magnification(scenes, compact, Grid(64 * 6, SCALE / 6, 1e-5, margin=16 * 6))
+    got = magnification(scenes, compact, Grid(64, SCALE))
+    assert_ratio(got, want, 0.03, "magnification")
+
+
 def test_brightness_is_conserved_along_rays(templates):
     """Lensing moves light and never changes surface brightness."""
     scenes, grid = draw(8), Grid(120, 0.1)
-    light = View.of(scenes, templates, grid).fine_light()
+    (light,) = View.of(scenes, templates, grid).fine_light()
     peak = light.amax((-2, -1)) / (0.1 / 2) ** 2
     source = templates.images[scenes.template].amax((-2, -1)) / scenes.source_scale**2
     assert bool((peak <= source * (1 + 1e-9)).all())
@@ -287,6 +304,30 @@ def test_the_second_render_shows_the_second_template(templates):
     got = render(change(first, template=0), replaced, grid)[0, 1]
     want = unlensed_by_galsim(change(first, template=2), 0, templates, 40)
     assert_images_agree(got, want, 0.003, "another bank")
+
+
+def test_parts_of_a_galaxy_are_rendered_as_each_of_them_alone(templates):
+    """Two parts of other colours, one of them a bulge, add up; a share may be below zero."""
+    line = torch.exp(-0.5 * ((torch.arange(96, dtype=torch.float64) - 47.5) / 3) ** 2)
+    bulge = (torch.outer(line, line) / line.sum() ** 2)[None]
+    both = Templates(torch.stack([templates.images[:1], bulge], dim=1))
+    scenes, grid = change(draw(12), template=0), Grid(48, SCALE, 1e-4)
+    shares = torch.tensor([[1.2, -0.2], [1.0, 0.0], [0.7, 0.3]], dtype=torch.float64)
+    got = render(change(scenes, shares=shares.expand(12, 3, 2)), both, grid)
+    alone = [render(scenes, Templates(images), grid) for images in (templates.images[:1], bulge)]
+    want = alone[0] * shares[:, 0, None, None] + alone[1] * shares[:, 1, None, None]
+    assert_images_agree(got, want, 1e-3, "two parts")
+    rows = change(scenes, shares=shares.expand(12, 3, 2))
+    assert torch.equal(render(rows[3:4], both, grid)[0], got[3])
+
+
+def test_shares_go_with_parts(templates):
+    both = Templates(torch.stack([templates.images, templates.images], dim=1))
+    scenes, grid = draw(2), Grid(32, SCALE)
+    with pytest.raises(ValueError, match=r"2 parts must be \(2, 3, 2\), got None"):
+        render(scenes, both, grid)
+    with pytest.raises(ValueError, match=r"1 parts must be None, got \(2, 3, 2\)"):
+        render(change(scenes, shares=torch.ones(2, 3, 2)), templates, grid)
 
 
 def test_rows_of_one_batch_have_their_own_template(templates):

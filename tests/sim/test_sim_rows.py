@@ -82,7 +82,8 @@ def test_columns_are_not_changed():
 def test_parts_of_a_source_add_up_to_its_flux_in_every_band():
     shares = {"bulge_fraction_g": [0.1, 0.0], "bulge_fraction_r": [0.2, 0.0],
               "bulge_fraction_z": [0.35, 0.0]}  # fmt: skip
-    whole, bulge = part_shares({name: np.array(values) for name, values in shares.items()})
+    columns = {name: np.array(values) for name, values in shares.items()}
+    whole, bulge = np.moveaxis(part_shares(columns), -1, 0)
     assert_within(whole + bulge, np.ones((2, 3)), 1e-12, "flux")
     assert_within(bulge[:, 1], np.zeros(2), 1e-12, "in r the template is all")
     assert_within(whole[1], np.ones(3), 1e-12, "without a bulge the template is all")

@@ -6,16 +6,19 @@ import numpy as np
 import torch
 
 from darkhaloscope.io.bank import Bank
-from darkhaloscope.keys import generator
+from darkhaloscope.keys import generators
 from darkhaloscope.sim.controls import PAINTED, PIXEL, paint
 from darkhaloscope.sim.grid import Grid
 from darkhaloscope.sim.render import render
 from darkhaloscope.sim.rows import part_shares, psf_groups, psf_of, scenes_of
+from darkhaloscope.sim.scene import Scenes
 from darkhaloscope.sim.sources import Templates
 from darkhaloscope.units import BANDS
 
+Columns = Mapping[str, np.ndarray]
 
-def render_rows(rows: Mapping[str, np.ndarray], bank: Bank, usable: np.ndarray) -> np.ndarray:
+
+def render_rows(rows: Columns, bank: Bank, usable: np.ndarray) -> np.ndarray:
     """Noise-free added light of rows, from their own columns alone: (row, band, y, x), nmgy.
 
     Rows of kind host, and rows not usable, are dark.
@@ -27,45 +30,53 @@ def render_rows(rows: Mapping[str, np.ndarray], bank: Bank, usable: np.ndarray) 
     bright = np.flatnonzero(usable & (rows["kind"] != "host"))
     for some in psf_groups(rows, bright):
         lit = {name: values[some] for name, values in rows.items()}
-        for rows_of, drawn in _by_source(lit["kind"]):
+        for rows_of, drawn in _by_source(lit):
             if rows_of.size:
                 its = {name: values[rows_of] for name, values in lit.items()}
                 arcs[some[rows_of]] = drawn(its, bank, grid)
     return arcs
 
 
-def _by_source(kind: np.ndarray):
-    """Rows that show a template of the bank, and rows that are painted, each with what draws it."""
-    painted = np.isin(kind, list(PAINTED))
-    return (np.flatnonzero(~painted), _of_bank), (np.flatnonzero(painted), _painted)
+def _by_source(lit: Columns):
+    """Rows that are painted, that show a template, or one with a bulge; with what draws each."""
+    painted = np.isin(lit["kind"], list(PAINTED))
+    bulgy = (part_shares(lit)[..., 1] != 0).any(axis=1)
+    return (
+        (np.flatnonzero(painted), _painted),
+        (np.flatnonzero(~painted & ~bulgy), _of_one_colour),
+        (np.flatnonzero(~painted & bulgy), _with_bulge),
+    )
 
 
-def _of_bank(lit: Mapping[str, np.ndarray], bank: Bank, grid: Grid) -> np.ndarray:
-    """Rows that show a template, with a bulge of its own colour where it has one."""
-    whole, bulge = part_shares(lit)
-    arcs = _rendered(lit, bank, bank.templates, whole, grid)
-    two = np.flatnonzero((bulge != 0).any(axis=1))
-    if two.size:
-        both = {name: values[two] for name, values in lit.items()}
-        arcs[two] += _rendered(both, bank, bank.bulges_of, bulge[two], grid)
-    return arcs
-
-
-def _painted(lit: Mapping[str, np.ndarray], bank: Bank, grid: Grid) -> np.ndarray:
+def _painted(lit: Columns, bank: Bank, grid: Grid) -> np.ndarray:
     """Rows of kinds that are painted, each by its own generator, as large as its Einstein ring."""
-    images = [
-        paint(str(kind), generator(task_id, purpose="control"))
-        for kind, task_id in zip(lit["kind"], lit["task_id"], strict=True)
-    ]
+    rngs = generators(lit["task_id"], purpose="control")
+    images = [paint(str(kind), rng) for kind, rng in zip(lit["kind"], rngs, strict=True)]
     size = lit["source_hlr_arcsec"] / lit["theta_E_arcsec"]
     scenes = scenes_of(lit, np.arange(len(images)), size, PIXEL)
-    return render(scenes, Templates(torch.from_numpy(np.stack(images))), grid, psf_of(lit)).numpy()
+    return _rendered(lit, scenes, np.stack(images), grid)
 
 
-def _rendered(lit: Mapping[str, np.ndarray], bank: Bank, images_of, share, grid: Grid):
-    """Light of rows whose templates are `images_of(indices)`, each a share of its source."""
+def _of_one_colour(lit: Columns, bank: Bank, grid: Grid) -> np.ndarray:
+    """Rows that show a template, the same in every band."""
+    used, place, hlr = _templates_of(lit, bank)
+    scenes = scenes_of(lit, place, hlr, bank.pixel_scale)
+    return _rendered(lit, scenes, bank.templates(used), grid)
+
+
+def _with_bulge(lit: Columns, bank: Bank, grid: Grid) -> np.ndarray:
+    """Rows that show a template with a bulge of its own colour."""
+    used, place, hlr = _templates_of(lit, bank)
+    scenes = scenes_of(lit, place, hlr, bank.pixel_scale, part_shares(lit))
+    parts = np.stack([bank.templates(used), bank.bulges_of(used)], axis=1)
+    return _rendered(lit, scenes, parts, grid)
+
+
+def _templates_of(lit: Columns, bank: Bank) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices in the bank that are used; of each row, its place among them and its radius there."""
     used, place = np.unique(lit["template_index"], return_inverse=True)
-    hlr = bank.columns["hlr_arcsec"][lit["template_index"]]
-    templates = Templates(torch.from_numpy(images_of(used)))
-    scenes = scenes_of(lit, place, hlr, bank.pixel_scale, share)
-    return render(scenes, templates, grid, psf_of(lit)).numpy()
+    return used, place, bank.columns["hlr_arcsec"][lit["template_index"]]
+
+
+def _rendered(lit: Columns, scenes: Scenes, images: np.ndarray, grid: Grid) -> np.ndarray:
+    return render(scenes, Templates(torch.from_numpy(images)), grid, psf_of(lit)).numpy()

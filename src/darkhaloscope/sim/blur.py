@@ -36,7 +36,7 @@ def observe(
 ) -> Tensor:
     """Pixel images of light on the fine cells of boxes, in the scenes' flux.
 
-    fine : (row, y, x), of unit flux; side : see transform_side; sharp : see is_sharp
+    fine : (part, row, y, x), of unit flux; side : see transform_side; sharp : see is_sharp
     Returns (row, band, y, x) : nmgy per pixel, the margin cut off
     The cells' own response is divided out, so this is the true convolved image at the pixel
     centres, up to what the rays missed. A sharp PSF is applied to cells, any other to pixels.
@@ -47,12 +47,23 @@ def observe(
     along_x = _axis(around.x, grid, psf, frequencies)[:, : frequencies.n // 2]
     spectrum = _spectrum(fine, side * FINE, frequencies.n)
     spectrum = spectrum * along_y.to(spectrum.dtype)[:, :, None]
-    spectrum = spectrum * along_x.to(spectrum.dtype)[:, None, :]
+    spectrum = _in_bands(spectrum * along_x.to(spectrum.dtype)[:, None, :], scenes.shares)
     blur = psf.transform(scenes, frequencies, fine.dtype)
     size = per_pixel * grid.size
-    rows = torch.fft.ifft(spectrum[:, None] * blur, dim=-2)[..., :size:per_pixel, :]
+    rows = torch.fft.ifft(spectrum * blur, dim=-2)[..., :size:per_pixel, :]
     images = torch.fft.irfft(rows, n=frequencies.n)[..., :size:per_pixel]
     return images * (scenes.flux * per_pixel**2).to(images.dtype)[..., None, None]
+
+
+def _in_bands(parts: Tensor, shares: Tensor | None) -> Tensor:
+    """(part, row, ...) as (row, band or 1, ...): what the parts give together."""
+    if shares is None:
+        return parts[0, :, None]
+    weights = shares.to(parts.real.dtype)[..., None, None]
+    total = parts[0, :, None] * weights[:, :, 0]
+    for i in range(1, len(parts)):
+        total = total + parts[i, :, None] * weights[:, :, i]
+    return total
 
 
 def _spectrum(fine: Tensor, n: int, m: int) -> Tensor:

@@ -16,7 +16,8 @@ from darkhaloscope.sim.grid import FINE, Grid
 from darkhaloscope.sim.mapping import Mapping
 from darkhaloscope.sim.sources import Sources
 
-_HEART_PIXELS = 2.0
+RINGS_A_PIXEL = 2
+HEART_PIXELS = 2
 """Around a deflector's centre, where neighbouring rays are bent apart."""
 
 
@@ -56,7 +57,7 @@ def can_compile() -> bool:
 def see(
     mapping: Mapping, sources: Sources, source: Tensor, grid: Grid, x: Tensor, y: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Brightness along rays through (x, y), arcsec, and where they meet the source, (u, v)."""
+    """Brightness of all parts along rays through (x, y), arcsec, and where the rays end."""
     u, v = mapping(x, y)
     return sources.brightness(u, v, source, grid), u, v
 
@@ -67,8 +68,8 @@ def doublings(
 ) -> Tensor:  # fmt: skip
     """How often each pixel's rays must be doubled, as floats: (row, y, x).
 
-    hearts : (row, deflector, 4), each centre, the nearest to the source seen around it, and the
-        radius of all that is seen there
+    hearts : (row, deflector, 3 + rings), each centre, the radius of all that is seen around it, and
+        the nearest to the source that pixels see whose middle is 0, 1/2, 1 ... pixels away, or more
     u, v : what the centres of fine cells see, (row, cell y, cell x, y, x)
     x, y : of the pixels, arcsec, (row, pixel)
     What a point of a cell sees lies within half the steps to the next cells of what its centre
@@ -84,29 +85,31 @@ def doublings(
     distance = nearest - ((across + down) / 2).sqrt()
     step = torch.maximum(across, down).sqrt()
     for k in range(hearts.shape[1]):
-        heart_x, heart_y, seen, jump = hearts[:, k, :, None].unbind(1)
+        heart_x, heart_y, jump = hearts[:, k, :3, None].unbind(1)
         away = (x - heart_x).square()[:, None, :] + (y - heart_y).square()[:, :, None]
         away = away.sqrt() / grid.pixel_scale
-        seen_there = torch.minimum(nearest, seen[..., None])
-        distance = torch.where(away < _HEART_PIXELS, seen_there, distance)
+        ring = (away * RINGS_A_PIXEL).long().clamp_max(HEART_PIXELS * RINGS_A_PIXEL - 1)
+        seen = hearts[:, k, 3:].gather(1, ring.flatten(1)).view_as(away)
+        distance = torch.where(away < HEART_PIXELS, torch.minimum(nearest, seen), distance)
         near = jump[..., None] / FINE / (away - 0.7).clamp_min(0.25 / FINE)
-        step = torch.where(away < _HEART_PIXELS, torch.maximum(step, near), step)
+        step = torch.where(away < HEART_PIXELS, torch.maximum(step, near), step)
     needed = step * sources.sharpness(distance, source[:, None, None], grid)
     at_most = grid.doublings + sources.extra_doublings
     return needed.clamp_min(1).log2().ceil().clamp_max(at_most)
 
 
 def cell_means(fine: Tensor, doubled: Tensor) -> Tensor:
-    """Means of cells (row, y, x), of which `fine` has means over their rays.
+    """Means of cells (part, row, y, x), of which `fine` has means over their rays.
 
     doubled : (row, y, x) of the pixels
     The curvature around a cell tells by how much its mean differs from its middle; a quarter of
     that is missing for every time that the rays were doubled.
     """
     around = torch.nn.functional.pad(fine, (1, 1, 1, 1))
-    bulge = around[:, 2:, 1:-1] + around[:, :-2, 1:-1] + around[:, 1:-1, 2:] + around[:, 1:-1, :-2]
+    up_down = around[..., 2:, 1:-1] + around[..., :-2, 1:-1]
+    bulge = up_down + around[..., 1:-1, 2:] + around[..., 1:-1, :-2]
     missing = torch.exp2(-2 * doubled) / 24
-    weight = missing[:, :, None, :, None].expand(-1, -1, FINE, -1, FINE).reshape(fine.shape)
+    weight = missing[:, :, None, :, None].expand(-1, -1, FINE, -1, FINE).reshape(fine.shape[1:])
     return fine + (bulge - 4 * fine) * weight
 
 

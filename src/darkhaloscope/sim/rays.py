@@ -14,10 +14,14 @@ from torch.nn.functional import pad
 
 from darkhaloscope.sim.boxes import Boxes, boxes
 from darkhaloscope.sim.grid import FINE, Grid
-from darkhaloscope.sim.kernels import Kernels, kernels
+from darkhaloscope.sim.kernels import HEART_PIXELS, RINGS_A_PIXEL, Kernels, kernels
 from darkhaloscope.sim.mapping import Mapping
 from darkhaloscope.sim.scene import Scenes
 from darkhaloscope.sim.sources import Sources
+
+_AROUND = 64
+_HALF_DIAGONAL = 0.75
+"""Pixels; of a pixel."""
 
 _LIST_MULTIPLE = 32
 """Whole vectors, see boxes."""
@@ -36,7 +40,7 @@ class View:
     center_y: Tensor
     area: Tensor  # (row,) of a pixel, in the sources' own units
     lenses: Tensor  # (row,) no mass 0, isothermal 1, power law 2; a chunk is of one kind
-    hearts: Tensor  # (row, deflector, 4), see kernels.doublings
+    hearts: Tensor  # (row, deflector, 2) the deflectors' centres, arcsec from the main one's
     kernels: Kernels
 
     @classmethod
@@ -44,7 +48,7 @@ class View:
         """Raises nothing: the scenes are checked before."""
         axes = sources.axes(scenes)
         area = (axes[:, 0, 0] * axes[:, 1, 1] - axes[:, 0, 1] * axes[:, 1, 0]).to(sources.dtype)
-        mapping = Mapping.of(scenes, axes, sources.dtype)
+        mapping, bend = Mapping.of(scenes, axes, sources.dtype), scenes.deflectors()
         return cls(
             mapping=mapping,
             sources=sources,
@@ -55,7 +59,7 @@ class View:
             center_y=scenes.center_y,
             area=area * grid.pixel_scale**2,
             lenses=_kinds(scenes),
-            hearts=_hearts(scenes, mapping, grid),
+            hearts=torch.stack([bend.x, bend.y], dim=-1),
             kernels=kernels(compiled),
         )
 
@@ -75,10 +79,10 @@ class View:
         )  # fmt: skip
 
     def fine_light(self) -> Tensor:
-        """Flux of unit-flux sources in the fine cells of their boxes; no PSF, no band.
+        """Flux of sources' parts, of unit flux, in the fine cells of their boxes; no PSF, no band.
 
-        Returns (row, y, x), FINE cells a pixel and axis, all as wide as the widest box. A row's
-        values do not depend on its batch.
+        Returns (part, row, y, x), FINE cells a pixel and axis, all as wide as the widest box. A
+        row's values do not depend on its batch.
         """
         n = int(self.around.side.max())
         fine, doubled = self._first_pass(n)
@@ -87,12 +91,12 @@ class View:
         for times in range(1, self.grid.doublings + self.sources.extra_doublings + 1):
             pixel = todo[wanted == times]
             if len(pixel):
-                fine.view(-1).index_copy_(0, *self._refined(pixel, n, times))
+                fine.view(len(fine), -1).index_copy_(1, *self._refined(pixel, n, times))
         fine = self.kernels.cell_means(fine, doubled)
         return fine * _on_grid(self.around, n, self.grid) if n > self.grid.full else fine
 
     def _first_pass(self, n: int) -> tuple[Tensor, Tensor]:
-        """Flux by one ray a fine cell, (row, y, x), and how often each pixel's must be doubled."""
+        """Flux by one ray a fine cell, (part, row, y, x), and how often pixels' must be doubled."""
         device = self.source.device
         cell, pixel = torch.arange(FINE, device=device), torch.arange(n, device=device)
         steps = ((cell + 0.5) / FINE - 0.5)[:, None] + pixel
@@ -104,13 +108,14 @@ class View:
             x[:, None, :, None, :], y[:, :, None, :, None],
         )  # fmt: skip
         doubled = self.kernels.doublings(
-            self.sources, self.source, self.grid, self.hearts, u, v, x.mean(1), y.mean(1)
-        )
-        fine = (light * (self.area / FINE**2)[each]).permute(0, 3, 1, 4, 2)
-        return fine.reshape(len(self), n * FINE, n * FINE), doubled
+            self.sources, self.source, self.grid, _hearts(self.mapping, self.hearts, self.grid),
+            u, v, x.mean(1), y.mean(1),
+        )  # fmt: skip
+        fine = (light * (self.area / FINE**2)[each]).permute(0, 1, 4, 2, 5, 3)
+        return fine.reshape(len(light), len(self), n * FINE, n * FINE), doubled
 
     def _refined(self, pixel: Tensor, n: int, times: int) -> tuple[Tensor, Tensor]:
-        """Fine cells of some of the (row, y, x) pixels, and their flux by more rays, both flat.
+        """Fine cells of some of the (row, y, x) pixels, and their parts' flux by more rays, flat.
 
         times : how often the rays are doubled along both axes
         """
@@ -126,14 +131,14 @@ class View:
             x[None, :, :], y[:, None, :],
         )  # fmt: skip
         for _ in range(times):
-            light = light[0::2] + light[1::2]
             light = light[:, 0::2] + light[:, 1::2]
+            light = light[:, :, 0::2] + light[:, :, 1::2]
         light *= self.area[row] / per_axis**2
         first = FINE * ((row * n + iy) * (n * FINE) + ix)
         step = torch.arange(FINE, device=row.device)[:, None]
         cells = first + step[:, None] * (n * FINE) + step
         some = slice(0, len(pixel))
-        return cells[..., some].flatten(), light[..., some].flatten()
+        return cells[..., some].flatten(), light[..., some].flatten(1)
 
     def _position(self, pixel: Tensor, center: Tensor) -> Tensor:
         """arcsec from the mass centre, of pixel indices counted from the margin's edge."""
@@ -146,18 +151,27 @@ def _kinds(scenes: Scenes) -> Tensor:
     return (bend.theta_E > 0).any(1).long() * (1 + (bend.slope != 2).any(1).long())
 
 
-def _hearts(scenes: Scenes, mapping: Mapping, grid: Grid) -> Tensor:
-    """What kernels.doublings takes of the deflectors' centres: (row, deflector, 4)."""
-    bend = scenes.deflectors()
-    angle = torch.arange(64, device=bend.x.device) * (math.pi / 32)
-    radius = grid.pixel_scale * torch.tensor([0.02, 0.5, 1.0], device=bend.x.device)
+def _hearts(mapping: Mapping, centres: Tensor, grid: Grid) -> Tensor:
+    """What kernels.doublings takes of the deflectors' centres: (row, deflector, 3 + rings)."""
+    device = centres.device
+    n_rings = math.ceil((HEART_PIXELS + _HALF_DIAGONAL) * RINGS_A_PIXEL) + 1
+    pixels = torch.arange(n_rings, device=device) / RINGS_A_PIXEL
+    angle = torch.arange(_AROUND, device=device) * (2 * math.pi / _AROUND)
+    radius = grid.pixel_scale * pixels.clamp_min(0.02)
     ring_x, ring_y = ((radius[:, None] * turn(angle)).flatten() for turn in (torch.cos, torch.sin))
-    x, y = ((c[..., None] + ring).flatten(1) for c, ring in ((bend.x, ring_x), (bend.y, ring_y)))
+    x, y = ((centres[..., i, None] + ring).flatten(1) for i, ring in enumerate((ring_x, ring_y)))
     u, v = mapping.trailing(1)(x.to(mapping.packed.dtype), y.to(mapping.packed.dtype))
-    u, v = (a.unflatten(1, (-1, len(ring_x))) for a in (u, v))
-    seen = torch.hypot(u, v).amin(2)
+    u, v = (a.unflatten(1, (-1, n_rings, _AROUND)) for a in (u, v))  # (row, deflector, ring, angle)
+    between = torch.hypot(u - u.roll(1, -1), v - v.roll(1, -1)).amax(-1) / 2
+    seen = torch.hypot(u, v).amin(-1) - between
+    within = slice(RINGS_A_PIXEL + 1)
+    u, v = u[..., within, :].flatten(2), v[..., within, :].flatten(2)
     jump = torch.hypot(u - u.mean(2, keepdim=True), v - v.mean(2, keepdim=True)).amax(2)
-    return torch.stack([bend.x, bend.y, seen, jump], dim=-1).to(mapping.packed.dtype)
+    middle = torch.arange(HEART_PIXELS * RINGS_A_PIXEL, device=device) / RINGS_A_PIXEL
+    away = (pixels - middle[:, None] - 0.5 / RINGS_A_PIXEL).abs()
+    near = away <= _HALF_DIAGONAL + 0.5 / RINGS_A_PIXEL  # (distance, ring)
+    nearest = torch.where(near, seen[..., None, :], math.inf).amin(-1)
+    return torch.cat([centres.to(jump.dtype), jump[..., None], nearest.to(jump.dtype)], dim=-1)
 
 
 def _on_grid(around: Boxes, n: int, grid: Grid) -> Tensor:

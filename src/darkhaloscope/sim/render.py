@@ -30,7 +30,7 @@ def render(
     Returns (row, band, y, x) : nmgy per pixel, in the sources' dtype; empty for no rows
     Raises ValueError for a bad scene, see Scenes.check
     """
-    scenes.check(len(sources))
+    scenes.check(len(sources), sources.parts)
     psf.check(scenes)
     view = View.of(scenes, sources, grid, compiled=compiled)
     side = transform_side(scenes, view.around, grid, psf)
@@ -46,12 +46,12 @@ def render(
 
 
 def magnification(scenes: Scenes, sources: Sources, grid: Grid) -> Tensor:
-    """Lensed over unlensed flux inside the grid and its margin, one number a row."""
+    """Lensed over unlensed flux inside the grid and its margin, one number a row; of one part."""
     scenes.check(len(sources))
     view = View.of(scenes, sources, grid)
     totals = torch.empty(len(scenes), dtype=sources.dtype, device=sources.device)
     for rows, _ in _chunks(view):
-        totals[rows] = view[rows].fine_light().sum((-2, -1))
+        totals[rows] = view[rows].fine_light()[0].sum((-2, -1))
     return totals
 
 
@@ -65,7 +65,7 @@ def _chunks(view: View, *keys: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
     for end in range(1, len(order) + 1):
         if end < len(order):
             alike = (kinds[1:, order[end]] == kinds[1:, order[start]]).all()
-            cells = (end + 1 - start) * (FINE * kinds[0, order[end]]) ** 2
+            cells = (end + 1 - start) * (FINE * kinds[0, order[end]]) ** 2 * view.sources.parts
             if alike and cells <= limit:
                 continue
         rows = torch.from_numpy(order[start:end]).to(view.source.device)

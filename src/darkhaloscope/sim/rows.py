@@ -13,8 +13,8 @@ from darkhaloscope.units import BANDS
 Columns = Mapping[str, np.ndarray]
 
 
-def part_shares(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """What to render of the whole template and of its bulge alone: two (row, band) shares.
+def part_shares(columns: Columns) -> np.ndarray:
+    """What to render of the whole template and of its bulge alone, of the flux: (row, band, 2).
 
     The template is the galaxy in r, where the bulge holds f_r; in another band the bulge holds
     f_b. So the template counts (1 - f_b) / (1 - f_r), and the bulge what is missing or too much.
@@ -22,7 +22,7 @@ def part_shares(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
     shares = np.stack([columns[name] for name in band_columns("bulge_fraction_{b}")], axis=1)
     in_r = shares[:, BANDS.index("r"), None]
     whole = (1 - shares) / (1 - in_r)
-    return whole, shares - in_r * whole
+    return np.stack([whole, shares - in_r * whole], axis=-1)
 
 
 def scenes_of(
@@ -30,7 +30,7 @@ def scenes_of(
     template: np.ndarray,
     template_hlr: np.ndarray,
     pixel_scale: float,
-    share: np.ndarray | float = 1.0,
+    shares: np.ndarray | None = None,
 ) -> Scenes:
     """Scenes of the rows to which light is added: a lens's is lensed, others' is not.
 
@@ -38,7 +38,7 @@ def scenes_of(
         never round and elliptical PSFs together
     template : each row's template number in the stack that will be rendered from
     template_hlr : arcsec, of that template at its own pixel_scale (arcsec)
-    share : (row, band) of the source's flux to render, for a source of several parts
+    shares : (row, band, part) of the source's flux, for templates of several parts
 
     A control shows the lens's total flux and no deflection, so that only the shape of the added
     light tells the two apart.
@@ -64,7 +64,8 @@ def scenes_of(
         source_phi=stack(columns["source_phi_rad"]),
         source_scale=stack(pixel_scale * columns["source_hlr_arcsec"] / template_hlr),
         template=torch.as_tensor(np.asarray(template, np.int64)),
-        flux=stack(flux * gain[:, None] * share),
+        flux=stack(flux * gain[:, None]),
+        shares=None if shares is None else stack(shares),
         psf_fwhm=stack(fwhm),
         psf_e1=None if round_psf else stack(e1),
         psf_e2=None if round_psf else stack(e2),

@@ -36,6 +36,8 @@ class Scenes:
 
     source_scale : side of a template pixel on the sky, or the half-light radius of a Sersic source
     template : which of the sources' templates or profiles
+    shares : (row, band, part) of the flux, what each part of the source gives; for sources of more
+        than one part
     slope : of the mass density, 2 (isothermal) if not given
     psf_e1, psf_e2 : (1 - q) / (1 + q) along the axes and along their diagonals, 0 if not given
     psf_image : which of the PSF's images, for a PSF given as images; its fwhm is then not used
@@ -55,6 +57,7 @@ class Scenes:
     template: Tensor
     flux: Tensor
     psf_fwhm: Tensor
+    shares: Tensor | None = None
     slope: Tensor | None = None
     companions: Deflectors | None = None
     psf_e1: Tensor | None = None
@@ -82,7 +85,7 @@ class Scenes:
                 columns[name] = torch.cat([values, getattr(self.companions, name)], dim=1)
         return Deflectors(**columns)
 
-    def check(self, n_sources: int) -> None:
+    def check(self, n_sources: int, parts: int = 1) -> None:
         """Raise ValueError, naming the row, for anything the physics has no answer to."""
         for name, values in self._given():
             if isinstance(values, Tensor):
@@ -100,6 +103,10 @@ class Scenes:
             "template",
             f"lie in [0, {n_sources})",
         )
+        given = None if self.shares is None else tuple(self.shares.shape)
+        wanted = None if parts == 1 else (*self.flux.shape, parts)
+        if given != wanted:
+            raise ValueError(f"shares of sources of {parts} parts must be {wanted}, got {given}")
         if self.psf_e1 is not None and self.psf_e2 is not None:
             round_enough = torch.hypot(self.psf_e1, self.psf_e2) < 1
             _require(round_enough, "psf_e1 and psf_e2", "lie within the unit circle")

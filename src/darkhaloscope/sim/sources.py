@@ -15,10 +15,17 @@ from darkhaloscope.sim.scene import Scenes
 _BRIGHT_PER_TOLERANCE, _BRIGHT_AT_MOST = 60.0, 0.1
 _DARK_PER_TOLERANCE = 0.45
 _STEP_PER_DETAIL = 0.5
+_BORDER = 3
+"""Dark pixels around an image: one before, two behind, where all that lies beyond it is looked up."""
 
 
 class Sources(Protocol):
-    """Unit-flux sources on axes of their own, in which positions are `t`."""
+    """Sources on axes of their own, in which positions are `t`; each of one or more parts."""
+
+    @property
+    def parts(self) -> int:
+        """Of each source, such as a galaxy and its bulge, of unit flux; see Scenes.shares."""
+        ...
 
     @property
     def extra_doublings(self) -> int:
@@ -42,11 +49,14 @@ class Sources(Protocol):
         ...
 
     def sharpness(self, distance: Tensor, source: Tensor, grid: Grid) -> Tensor:
-        """Rays needed per unit of t at |t| >= distance, 0 where it is faint."""
+        """Rays needed per unit of t at |t| >= distance, 0 where all parts are faint."""
         ...
 
     def brightness(self, u: Tensor, v: Tensor, source: Tensor, grid: Grid) -> Tensor:
-        """Flux per unit area of t at t = (u, v); `source` broadcasts against them."""
+        """Flux per unit area of t at t = (u, v), of each part: (part, *shape of u).
+
+        `source` broadcasts against u and v
+        """
         ...
 
 
@@ -64,27 +74,32 @@ def _faint(tolerance: float) -> float:
 
 
 class Templates:
-    """Images of galaxies (template, y, x), each of unit flux; t counts template pixels."""
+    """Images of galaxies (template, y, x), each of unit flux; t counts template pixels.
+
+    Galaxies with parts of other colours are (template, part, y, x), each part of unit flux.
+    """
 
     extra_doublings = 0
 
     def __init__(self, images: Tensor):
-        if images.dim() != 3 or images.shape[1] != images.shape[2]:
+        if images.dim() not in (3, 4) or images.shape[-2] != images.shape[-1]:
             shape = tuple(images.shape)
-            raise ValueError(f"templates must be square, (template, y, x); got {shape}")
-        if (images.shape[-1] + 2) ** 2 * len(images) >= 2**31:
+            raise ValueError(
+                f"templates must be square, (template, y, x) or (template, part, y, x); got {shape}"
+            )
+        if (images.shape[-1] + _BORDER) ** 2 * len(images) >= 2**31:
             raise ValueError(f"{len(images)} templates are too many to index; render in parts")
-        if not bool(torch.isfinite(images).all()):
+        if not bool(torch.isfinite(images.sum((-2, -1))).all()):  # a tenth of asking every pixel
             raise ValueError("templates must be finite")
         self.images = images
-        self._side = images.shape[-1] + 2
+        self._of_parts = images = images[:, None] if images.dim() == 3 else images
+        self.parts = images.shape[1]
+        self._side = images.shape[-1] + _BORDER
         level = images.abs()
         self._radius = _radii(images)
         self._relative = level / level.amax((-2, -1), keepdim=True).clamp_min(1e-30)
-        along_x, along_y = (images.diff(dim=d).square().sum((-2, -1)) for d in (-1, -2))
-        self._detail = torch.sqrt(
-            images.square().sum((-2, -1)) / (along_x + along_y).clamp_min(1e-30)
-        )
+        along_x, along_y = (_norm(images.diff(dim=d)) for d in (-1, -2))
+        self._detail = _norm(images) / torch.hypot(along_x, along_y).clamp_min(1e-15)
         self._outside = _flux_outside(level, self._radius)
         self._cuts: dict[float, _Cut] = {}
 
@@ -105,50 +120,56 @@ class Templates:
         return turned / scenes.source_scale[:, None, None]
 
     def reach(self, scenes: Scenes, grid: Grid) -> Tensor:
-        dark = self._cut(grid.tolerance).dark.to(scenes.source_scale)
+        dark = self._cut(grid.tolerance).dark.amax(0).to(scenes.source_scale)
         return dark[scenes.template] * scenes.source_scale
 
     def sharpness(self, distance: Tensor, source: Tensor, grid: Grid) -> Tensor:
         cut = self._cut(grid.tolerance)
-        return (distance < cut.bright[source]) * cut.rays[source]
+        rays = (distance < cut.bright[:, source]) * cut.rays[:, source]
+        return rays.amax(0) if self.parts > 1 else rays[0]
 
     def brightness(self, u: Tensor, v: Tensor, source: Tensor, grid: Grid) -> Tensor:
         """Bilinear in the image; 0 outside, and in its outermost flux, a part of the tolerance."""
         flat = self._cut(grid.tolerance).flat
         n = self._side
-        middle, last = (n - 1) / 2, n - 1.001
+        middle, last = (n - 2) / 2, n - 1.001
         u, v = (u + middle).clamp(0, last), (v + middle).clamp(0, last)
         index = torch.add(u.int(), v.int(), alpha=n) + source * (n * n)
         u, v, index = u.frac(), v.frac(), index.reshape(-1)
-        corner = [
-            flat[start : len(flat) - n - 1 + start].index_select(0, index).view_as(u)
-            for start in (0, 1, n, n + 1)
-        ]
-        lower, upper = torch.lerp(corner[0], corner[1], u), torch.lerp(corner[2], corner[3], u)
-        return torch.lerp(lower, upper, v)
+        return torch.stack([_bilinear(part, n, index, u, v) for part in flat])
 
     def _cut(self, tolerance: float) -> "_Cut":
         if tolerance not in self._cuts:
             lit = self._relative > _faint(tolerance)
-            dark = (self._outside > _DARK_PER_TOLERANCE * tolerance).sum(1).to(self.dtype)
-            kept = self.images * (self._radius <= dark[:, None, None])
+            dark = (self._outside > _DARK_PER_TOLERANCE * tolerance).sum(-1).to(self.dtype)
+            kept = self._of_parts * (self._radius <= dark[..., None, None])
             self._cuts[tolerance] = _Cut(
-                rays=1 / (_coarsest_step(tolerance) * self._detail),
-                bright=(self._radius * lit).amax((-2, -1)) + 1,
-                dark=dark + 1,
-                flat=pad(kept, (1, 1, 1, 1)).reshape(-1),
+                rays=1 / (_coarsest_step(tolerance) * self._detail.T),
+                bright=torch.where(lit, self._radius, 0).amax((-2, -1)).T + 1,
+                dark=dark.T + math.sqrt(2),  # light between pixels reaches a diagonal further
+                flat=pad(kept.transpose(0, 1), (1, 2, 1, 2)).flatten(1),
             )
         return self._cuts[tolerance]
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """What of templates matters at one tolerance."""
+    """What of templates matters at one tolerance, part by part."""
 
-    rays: Tensor  # (template,) needed per template pixel where it is bright
-    bright: Tensor  # (template,) radius of all that must be sampled finely, template pixels
-    dark: Tensor  # (template,) radius beyond which nothing is left
-    flat: Tensor  # the images so cut, a border of zeros around each, one after the other
+    rays: Tensor  # (part, template) needed per template pixel where it is bright
+    bright: Tensor  # (part, template) radius of all that must be sampled finely, template pixels
+    dark: Tensor  # (part, template) radius beyond which nothing is left
+    flat: Tensor  # (part, pixel) the images so cut, each within its border, one by one
+
+
+def _bilinear(flat: Tensor, n: int, index: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Between the pixel `index` of images of side n and its neighbours, by the fractions u, v."""
+    corner = [
+        flat[start : len(flat) - n - 1 + start].index_select(0, index).view_as(u)
+        for start in (0, 1, n, n + 1)
+    ]
+    lower, upper = torch.lerp(corner[0], corner[1], u), torch.lerp(corner[2], corner[3], u)
+    return torch.lerp(lower, upper, v)
 
 
 def _radii(images: Tensor) -> Tensor:
@@ -157,12 +178,17 @@ def _radii(images: Tensor) -> Tensor:
     return torch.hypot(axis[:, None], axis[None, :])
 
 
+def _norm(images: Tensor) -> Tensor:
+    """Root of the sum of squares of each."""
+    return torch.linalg.vector_norm(images, dim=(-2, -1))
+
+
 def _flux_outside(level: Tensor, radius: Tensor) -> Tensor:
-    """Fraction of |flux| beyond radii 0, 1, 2 ... pixels: (template, radius)."""
+    """Fraction of |flux| beyond radii 0, 1, 2 ... pixels: (template, part, radius)."""
     ring = torch.ceil(radius).long().flatten()
-    rings = level.new_zeros(len(level), int(ring.max()) + 1).index_add_(1, ring, level.flatten(1))
-    inside = rings.cumsum(1)
-    return 1 - inside / inside[:, -1:].clamp_min(1e-30)
+    rings = level.new_zeros(*level.shape[:2], int(ring.max()) + 1)
+    inside = rings.index_add_(2, ring, level.flatten(2)).cumsum(2)
+    return 1 - inside / inside[..., -1:].clamp_min(1e-30)
 
 
 _CORE = 0.0005
@@ -178,7 +204,7 @@ class Sersics:
     Source: Ciotti & Bertin (1999) for b_n, here from the incomplete gamma function itself
     """
 
-    extra_doublings = 2
+    parts, extra_doublings = 1, 2
 
     def __init__(self, n: Tensor, q: Tensor, dtype: torch.dtype = torch.float32):
         if not bool(((n >= 0.3) & (n <= 8) & (q > 0) & (q <= 1)).all()):
@@ -225,4 +251,4 @@ class Sersics:
     def brightness(self, u: Tensor, v: Tensor, source: Tensor, grid: Grid) -> Tensor:
         b, power, norm = self._packed.index_select(1, source.reshape(-1)).unflatten(1, source.shape)
         squared = torch.addcmul(u * u, v, v) + _CORE**2
-        return torch.exp(norm - b * squared**power)
+        return torch.exp(norm - b * squared**power)[None]
