@@ -1,6 +1,7 @@
 """One bit a cause. A row with a fatal bit goes to quarantine, never to the training set."""
 
 from enum import IntFlag
+from functools import lru_cache
 
 
 class Flag(IntFlag):
@@ -42,6 +43,7 @@ PASSING = Flag.NO_ANSWER | Flag.DAMAGED
 """Causes that another try may cure."""
 
 
+@lru_cache(maxsize=1024)
 def names(bits: int) -> str:
     """Causes in words, `NO_PSF|NAN_PIXELS`; empty when no bit is set."""
     return "|".join(flag.name or "" for flag in Flag if flag & bits)

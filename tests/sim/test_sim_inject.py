@@ -85,7 +85,7 @@ def test_every_row_needs_its_generator():
 
 
 @pytest.mark.parametrize("gain", [3.7e3, 1.1e4, 4e4])
-@pytest.mark.parametrize("flux", [2e-4, 0.003, 0.05])
+@pytest.mark.parametrize("flux", [2e-6, 2e-5, 2e-4, 0.003, 0.05])
 def test_photon_noise_has_zero_mean_and_variance_flux_over_gain(flux, gain):
     """A floor of one count, or 150 e-/nmgy, fails here."""
     n = 200_000
@@ -94,6 +94,19 @@ def test_photon_noise_has_zero_mean_and_variance_flux_over_gain(flux, gain):
     assert abs(noise.mean()) < 4 * math.sqrt(variance / n)
     excess = 1 / (flux * gain)  # a Poisson variance is estimated worse where counts are few
     assert_ratio(noise.var(), variance, 4 * math.sqrt((2 + excess) / n), "variance")
+
+
+def test_dim_and_bright_pixels_of_one_image_each_have_their_own_noise():
+    """Dim ones are drawn together: none may take its neighbour's electrons."""
+    rng, electrons = np.random.default_rng(2), np.array([0.0, 0.003, 0.02, 0.09, 0.11, 0.4, 7.0])
+    draws = np.array([poisson_residual(electrons, 1.0, rng) for _ in range(40_000)])
+    assert not draws[:, 0].any()
+    errors = np.sqrt(electrons / len(draws))
+    assert (np.abs(draws.mean(axis=0))[1:] < 4 * errors[1:]).all()
+    spread = np.sqrt((2 + 1 / electrons[1:]) / len(draws))
+    assert (np.abs(draws.var(axis=0)[1:] / electrons[1:] - 1) < 4 * spread).all()
+    apart = np.corrcoef(draws[:, 1:].T) - np.eye(6)
+    assert np.abs(apart).max() < 4.5 / math.sqrt(len(draws))
 
 
 def test_gain_is_per_band():

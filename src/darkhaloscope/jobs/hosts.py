@@ -104,26 +104,41 @@ def read_pixels(store: CutoutStore, name: str, wanted: np.ndarray, size: int) ->
     are blank, and flagged NO_ANSWER or DAMAGED
     """
     try:
-        data = _bytes(store.folder / name)
+        file = _opened(store.folder / name)
     except faults():
         return _blank(wanted, size, Flag.NO_ANSWER)
-    if hashlib.sha256(data).hexdigest() != store.sums[name]:
+    if file.sum != store.sums[name]:
         return _blank(wanted, size, Flag.DAMAGED)
-    with pq.ParquetFile(pa.BufferReader(data)) as file:
-        return _cut_out(_rows(file, wanted), wanted, size)
+    return _cut_out(file.rows(wanted), wanted, size)
+
+
+@dataclass
+class _File:
+    """A cutout file in memory; what was last read of it serves the next part, if that needs it."""
+
+    data: bytes
+    sum: str  # SHA-256
+    groups: tuple[int, ...] = ()
+    table: pa.Table | None = None
+
+    def rows(self, wanted: np.ndarray) -> Columns:
+        """Rows of the hosts wanted, and of others of their row groups, without maskbits."""
+        with pq.ParquetFile(pa.BufferReader(self.data)) as file:
+            every = range(file.num_row_groups)
+            ids = [file.read_row_group(i, ["host_id"])[0].to_numpy().astype(str) for i in every]
+            groups = tuple(i for i in every if np.isin(ids[i], wanted).any())
+            if groups != self.groups:
+                self.groups, self.table = groups, file.read_row_groups(groups, _READ)
+        return columns_of(self.table)
+
+
+_READ = [c.name for c in (*HOST, *PSF_IMAGE)] + ["size_pix", "image", "invvar"]
 
 
 @lru_cache(maxsize=1)
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def _rows(file: pq.ParquetFile, wanted: np.ndarray) -> Columns:
-    """Rows of the hosts wanted, and of others of their row groups, without maskbits."""
-    ids = [file.read_row_group(i, ["host_id"])[0].to_numpy() for i in range(file.num_row_groups)]
-    groups = [i for i, some in enumerate(ids) if np.isin(some.astype(str), wanted).any()]
-    names = [c.name for c in (*HOST, *PSF_IMAGE)] + ["size_pix", "image", "invvar"]
-    return columns_of(file.read_row_groups(groups, names))
+def _opened(path: Path) -> _File:
+    data = path.read_bytes()
+    return _File(data, hashlib.sha256(data).hexdigest())
 
 
 def _cut_out(found: Columns, wanted: np.ndarray, size: int) -> Hosts:

@@ -1,6 +1,7 @@
 """`dhs inject`: a part of the plan in, one Parquet file of stamps out."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.run import run_parts
 from darkhaloscope.jobs.versions import versions
-from darkhaloscope.keys import generator
+from darkhaloscope.keys import generators
 from darkhaloscope.schema import KINDS, PLAN, QUARANTINE, STAMPS, band_columns
 from darkhaloscope.sim.inject import inject, matched_snr
 from darkhaloscope.units import BANDS, ELECTRONS_PER_NMGY_PER_EXPOSURE
@@ -148,7 +149,7 @@ def stamps_of(rows: Columns, hosts: Hosts, bank: Bank, cfg: Inject) -> tuple[Col
         hosts.images[good],
         arcs[good],
         _gains(rows)[good],
-        [noise_generator(task_id) for task_id in rows["task_id"][good]],
+        noise_generators(rows["task_id"][good]),
         photon_noise=cfg.photon_noise,
     )
     usable = {c.name: rows[c.name][good] for c in STAMPS if c.name in rows}
@@ -180,9 +181,9 @@ def _usable(rows: Columns) -> np.ndarray:
     return (rows["flags"] & int(FATAL)) == 0
 
 
-def noise_generator(task_id: str) -> np.random.Generator:
-    """The generator of a row's photon noise."""
-    return generator(task_id, purpose="photon-noise")
+def noise_generators(task_id: Iterable[str]) -> Iterator[np.random.Generator]:
+    """The generators of rows' photon noise, see keys.generators."""
+    return generators(task_id, purpose="photon-noise")
 
 
 def _rendering_columns(rows: Columns, hosts: Columns, cfg: Inject) -> Columns:
@@ -208,7 +209,7 @@ def _gains(rows: Columns) -> np.ndarray:
 def _measurements(rows: Columns, arcs: np.ndarray, invvar: np.ndarray) -> Columns:
     """Columns measured on the noise-free added light; filled for every kind."""
     flux = arcs.sum((-2, -1), dtype=np.float64)
-    snr = matched_snr(arcs, np.nan_to_num(invvar))
+    snr = matched_snr(arcs, invvar)
     expected = rows["source_flux_r_nmgy"] * rows["magnification"]
     lit = _usable(rows) & (rows["kind"] != "host")
     inside = np.where(lit, flux[:, BANDS.index("r")] / expected, 1.0)

@@ -13,7 +13,7 @@ from darkhaloscope.io.files import whole
 from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, parts_in
 from darkhaloscope.io.tables import columns_of, image_from, read_table, rows_where
 from darkhaloscope.jobs.hosts import open_cutouts, read_pixels
-from darkhaloscope.jobs.inject import noise_generator
+from darkhaloscope.jobs.inject import noise_generators
 from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.stamps import check_bank, near, record_of_stamps
 from darkhaloscope.report.replayed import Replayed, replay_sheet
@@ -36,7 +36,7 @@ def made_again(
         hosts,
         light,
         np.stack([rows[name] for name in band_columns("electrons_per_nmgy_{b}")], axis=1),
-        [noise_generator(task) for task in rows["task_id"]],
+        noise_generators(rows["task_id"]),
         photon_noise=bool(rows["photon_noise"][0]),
     )
     return light, stamps

@@ -1,6 +1,6 @@
 """Light onto the sky: photon noise of what is added, host pixels otherwise untouched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from darkhaloscope.units import stamp_center
 CORE_ARCSEC = 2.0
 """A masked or saturated pixel this near the host spoils the cutout."""
 
+_DIM = 0.1
+"""Electrons in a pixel."""
+
 _MASKED_BITS = 1 << 1 | 0b111 << 5 | 1 << 10  # BRIGHT, ALLMASK_grz, BAILOUT (Legacy Surveys DR10)
 _SATURATED_BITS = 0b111 << 2  # SATUR_grz
 
@@ -18,7 +21,7 @@ def inject(
     hosts: np.ndarray,
     arcs: np.ndarray,
     gains: np.ndarray,
-    rngs: Sequence[np.random.Generator],
+    rngs: Iterable[np.random.Generator],
     *,
     photon_noise: bool = True,
 ) -> np.ndarray:
@@ -26,7 +29,7 @@ def inject(
 
     hosts, arcs : (row, band, y, x), nmgy, float32; the host brings its own sky noise
     gains : (row, band), electrons per nmgy
-    rngs : one generator a row
+    rngs : one generator a row, taken when the row's turn comes
     Returns (row, band, y, x) float32; a row whose arc is 0 everywhere is its host bit for bit
     """
     stamps = hosts.astype(np.float32, copy=True)
@@ -41,16 +44,36 @@ def inject(
 def poisson_residual(light, gain, rng) -> np.ndarray:
     """Noise of zero mean that `light` (nmgy) brings at `gain` (e-/nmgy); none where it is dark."""
     electrons = np.clip(light * gain, 0, None)
-    return (rng.poisson(electrons) - electrons) / gain
+    return (_poisson(electrons, rng) - electrons) / gain
+
+
+def _poisson(mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Poisson numbers of these means; dim pixels are thinned together, at less than half the time.
+
+    As many electrons as _DIM a pixel would bring fall anywhere, and each is kept with the
+    probability that its pixel's mean is of _DIM (Lewis & Shedler 1979).
+    """
+    flat = mean.ravel()
+    fallen = rng.integers(flat.size, size=rng.poisson(_DIM * flat.size), dtype=np.uint32)
+    there = flat[fallen]
+    kept = fallen[(there < _DIM) & (_DIM * rng.random(len(fallen)) < there)]
+    counts = np.bincount(kept, minlength=flat.size)
+    bright = np.flatnonzero(flat >= _DIM)
+    counts[bright] = rng.poisson(flat[bright])
+    return counts.reshape(mean.shape)
 
 
 def matched_snr(light: np.ndarray, invvar: np.ndarray) -> np.ndarray:
     """S/N per band of light of known shape, sqrt(sum f**2 invvar).
 
-    light, invvar : (row, band, y, x), nmgy and nmgy**-2; returns (row, band)
+    light, invvar : (row, band, y, x), nmgy and nmgy**-2, NaN where nothing is known
+    Returns (row, band)
     This is the S/N of the best linear filter for white noise, the field's detection S/N.
     """
-    return np.sqrt((light.astype(np.float64) ** 2 * np.clip(invvar, 0, None)).sum((-2, -1)))
+    squares = np.empty(light.shape[:2])
+    for i, (row, weight) in enumerate(zip(light, invvar, strict=True)):  # within the caches
+        squares[i] = (row.astype(np.float64) ** 2 * np.fmax(weight, 0)).sum((-2, -1))
+    return np.sqrt(squares)
 
 
 def sky_sigma(image: np.ndarray) -> np.ndarray:
