@@ -16,7 +16,7 @@ _BRIGHT_PER_TOLERANCE, _BRIGHT_AT_MOST = 60.0, 0.1
 _DARK_PER_TOLERANCE = 0.45
 _STEP_PER_DETAIL = 0.5
 _BORDER = 3
-"""Dark pixels around an image: one before, two behind, where all that lies beyond it is looked up."""
+"""Dark pixels around an image: one before, and two behind, where light beyond it is looked up."""
 
 
 class Sources(Protocol):
