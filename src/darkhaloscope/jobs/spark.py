@@ -6,6 +6,7 @@ written twice with the same bytes.
 """
 
 import contextlib
+import gc
 import os
 import pickle
 import re
@@ -17,7 +18,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -113,7 +114,15 @@ class _Mapped:
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 result = pickle.dumps(self.work(self.tasks[number]))
+                _set_aside()
                 yield pa.RecordBatch.from_arrays([pa.array([result], pa.binary())], ["result"])
+
+
+@lru_cache(maxsize=1)
+def _set_aside() -> None:
+    """What is loaded stays: Spark's daemon would look through all of it after every task."""
+    gc.collect()
+    gc.freeze()
 
 
 def _checked(wanted: dict[str, str], work: Callable[[T], R], task: T) -> R:
