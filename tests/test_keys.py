@@ -1,6 +1,7 @@
 """Random numbers belong to their key, whatever runs before or beside them."""
 
 import hashlib
+import math
 from collections import Counter
 
 import numpy as np
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from darkhaloscope.keys import (
+    Uniforms,
     balanced_split,
     digest_of,
     generator,
+    generators,
+    intervals,
     template_choice,
     unit_interval,
 )
@@ -55,6 +59,29 @@ def test_numbers_of_one_task_and_across_tasks_are_uniform():
     assert kstest(generator("a").random(5000), "uniform").pvalue > 1e-3
     across = [generator(f"t{i}").random() for i in range(3000)]
     assert kstest(across, "uniform").pvalue > 1e-3
+
+
+def test_many_tasks_together_have_the_numbers_that_each_has_alone():
+    names = [f"task-{i}" for i in range(7)]
+    alone = [generator(name, "salt", "scene").random(60) for name in names]
+    each = generators(names, "salt", "scene")
+    assert all((rng.random(60) == want).all() for rng, want in zip(each, alone, strict=True))
+    uniforms = Uniforms(names, "salt", "scene")
+    for tasks, skip, n in (([0, 1, 6], 0, 20), ([6], 40, 20), ([2, 0], 20, 40), ([], 0, 20)):
+        got = uniforms(tasks, skip, n)
+        assert got.shape == (len(tasks), n)
+        for row, task in zip(got, tasks, strict=True):
+            assert (row == alone[task][skip : skip + n]).all()
+    with pytest.raises(ValueError, match="multiple of 4"):
+        uniforms([0], 6, 4)
+
+
+def test_intervals_of_a_name_are_apart():
+    table = intervals([f"pair-{i}" for i in range(4000)], "salt", 6)
+    assert table.shape == (4000, 6) and (intervals(["pair-7"], "salt", 6)[0] == table[7]).all()
+    assert all(kstest(column, "uniform").pvalue > 1e-3 for column in table.T)
+    assert np.abs(np.corrcoef(table.T) - np.eye(6)).max() < 5 / math.sqrt(4000)
+    assert (intervals(["pair-7"], "other", 6)[0] != table[7]).all()
 
 
 def test_the_stream_is_frozen():

@@ -9,20 +9,30 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+_PER_COUNT = 4
+"""Numbers that Philox makes of one count of its counter."""
+
 
 def digest_of(*parts: str | bytes) -> str:
     """Hex BLAKE2b-128 of `parts`, unambiguous about where each one ends."""
-    h = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        h.update(len(data).to_bytes(8, "little"))
-        h.update(data)
-    return h.hexdigest()
+    return _hash(*parts).hexdigest()
+
+
+def _hash(*parts: str | bytes) -> "hashlib._Hash":
+    data = [part.encode() if isinstance(part, str) else part for part in parts]
+    framed = b"".join(len(some).to_bytes(8, "little") + some for some in data)
+    return hashlib.blake2b(framed, digest_size=16)
 
 
 def generator(task_id: str, salt: str = "", purpose: str = "") -> np.random.Generator:
     """A generator of its own for one task and one purpose."""
-    return next(generators([task_id], salt, purpose))
+    return np.random.Generator(np.random.Philox(key=_key(task_id, salt, purpose)))
+
+
+def _key(task_id: str, salt: str, purpose: str) -> np.ndarray:
+    """Two 64-bit words, the lower first."""
+    digest = _hash(task_id, salt, purpose).digest()
+    return np.frombuffer(digest, ">u8")[::-1].astype(np.uint64)
 
 
 def generators(
@@ -35,10 +45,30 @@ def generators(
     bits = np.random.Philox(key=0)
     state, rng = bits.state, np.random.Generator(bits)
     for task_id in task_ids:
-        key = bytes.fromhex(digest_of(task_id, salt, purpose))
-        state["state"]["key"] = np.frombuffer(key, ">u8")[::-1].astype(np.uint64)
+        state["state"]["key"] = _key(task_id, salt, purpose)
         bits.state = state
         yield rng
+
+
+class Uniforms:
+    """Numbers of many tasks in [0, 1), wherever one stopped: what each `generator`.random gives."""
+
+    def __init__(self, task_ids: Iterable[str], salt: str = "", purpose: str = ""):
+        self._keys = [_key(task_id, salt, purpose) for task_id in task_ids]
+        self._bits = np.random.Philox(key=0)
+        self._state, self._rng = self._bits.state, np.random.Generator(self._bits)
+
+    def __call__(self, tasks: Iterable[int], skip: int, n: int) -> np.ndarray:
+        """Of each task, by number, `n` after the first `skip`, a multiple of 4: (task, n)."""
+        if skip % _PER_COUNT:
+            raise ValueError(f"skip must be a multiple of {_PER_COUNT}, got {skip}")
+        self._state["state"]["counter"] = np.array([skip // _PER_COUNT, 0, 0, 0], np.uint64)
+        found = []
+        for task in tasks:
+            self._state["state"]["key"] = self._keys[task]
+            self._bits.state = self._state
+            found.append(self._rng.random(n))
+        return np.array(found).reshape(-1, n)
 
 
 def template_choice(task_id: str, salt: str, n: int) -> int:
@@ -55,6 +85,13 @@ def template_choice(task_id: str, salt: str, n: int) -> int:
 def unit_interval(name: str, salt: str = "") -> float:
     """A number in [0, 1) that belongs to `name`, for splits."""
     return int(digest_of(name, salt)[:13], 16) / 16.0**13
+
+
+def intervals(names: Iterable[str], salt: str, n: int) -> np.ndarray:
+    """`n` <= 8 numbers in [0, 1) that belong to each name: (name, n)."""
+    digests = (hashlib.blake2b(f"{name}/{salt}".encode(), digest_size=8 * n) for name in names)
+    words = np.frombuffer(b"".join(digest.digest() for digest in digests), "<u8")
+    return (words >> 11).reshape(-1, n) / 2.0**53
 
 
 def balanced_split(names: list[str], fractions: tuple[float, float, float], salt: str) -> list[str]:

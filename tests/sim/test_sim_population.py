@@ -19,6 +19,7 @@ from darkhaloscope.sim.population import (
     draw_lenses,
     draw_sources,
     observed_fluxes,
+    source_colours,
     source_window,
     truncated_normal,
 )
@@ -128,11 +129,16 @@ def test_brighter_hosts_are_heavier(u):
     assert 1.15 < np.median(heavy["sigma_v_kms"]) / np.median(faint) < 1.35  # 10**0.102 = 1.26
 
 
+def _sources(u, z, template, cfg, grid) -> dict[str, np.ndarray]:
+    source = draw_sources(u, z, template, cfg, grid) | {"z_source": z}
+    return source | source_colours(u, source, template, cfg, grid)
+
+
 def test_sources_follow_the_settings(u):
     cfg = Plan(source_mag_r_median=24.0, source_mag_r_scatter=0.8, size_factor_median=0.6,
                size_factor_scatter=0.2)  # fmt: skip
     hlr = np.linspace(0.1, 0.5, N)
-    source = draw_sources(u, np.full(N, 1.9), _made(hlr), cfg, colour_grid())
+    source = _sources(u, np.full(N, 1.9), _made(hlr), cfg, colour_grid())
     assert kstest((source["source_mag_r"] - 24.0) / 0.8, "norm").pvalue > 1e-3
     size = np.log(source["source_hlr_arcsec"] / hlr / 0.6) / 0.2
     assert kstest(size, "norm").pvalue > 1e-3
@@ -142,7 +148,7 @@ def test_sources_follow_the_settings(u):
 def test_every_number_of_a_scene_is_its_own(u):
     """Two columns from one uniform would correlate perfectly."""
     _, lens = _lenses(u, Plan())
-    source = draw_sources(u, lens["z_source"], _made(0.3), Plan(), colour_grid())
+    source = _sources(u, lens["z_source"], _made(0.3), Plan(), colour_grid())
     columns = {
         k: v
         for k, v in (lens | source).items()
@@ -216,7 +222,7 @@ def _known(z=0.9, mag=23.5, kind=0.3) -> SourceTemplates:
 def test_a_template_of_known_redshift_is_moved(u):
     """Farther and at one magnitude: more luminous, so larger; but of an earlier, smaller epoch."""
     z = np.linspace(0.7, 3.0, N)
-    source = draw_sources(u, z, _known(), Plan(), colour_grid())
+    source = _sources(u, z, _known(), Plan(), colour_grid())
     size = source["source_hlr_arcsec"] / 0.3
     near = np.abs(z - 0.9) < 0.05
     same = near & (np.abs(source["source_mag_r"] - 24.1) < 0.3)
@@ -229,20 +235,20 @@ def test_a_template_of_known_redshift_is_moved(u):
 def test_the_catalogues_magnitude_is_carried_to_the_sources_redshift(u):
     grid, cfg = colour_grid(), Plan(source_mag_model="catalogue")
     z = np.linspace(0.7, 3.0, N)
-    source = draw_sources(u, z, _known(), cfg, grid)
+    source = _sources(u, z, _known(), cfg, grid)
     faintness = [
         np.median(source["source_mag_r"][(z > a) & (z < a + 0.2)]) for a in (0.9, 1.5, 2.5)
     ]
     assert faintness[0] < faintness[1] < faintness[2]
     assert_within(faintness[0], 24.3, 0.5, "r of a galaxy of F814W = 23.5, hardly moved")
-    plain = draw_sources(u, np.full(N, 1.3), _made(0.3), cfg, grid)  # nothing known: as drawn
+    plain = _sources(u, np.full(N, 1.3), _made(0.3), cfg, grid)  # nothing known: as drawn
     assert_within(np.median(plain["source_mag_r"]), cfg.source_mag_r_median, 0.1, "median")
 
 
 def test_the_fitted_type_gives_the_colours_unless_another_model_is_asked(u):
     red, grid, z = _known(kind=3.0), colour_grid(), np.linspace(0.7, 3.0, N)
     fitted, drawn, offsets = (
-        draw_sources(u, z, red, Plan(colour_model=model), grid)
+        _sources(u, z, red, Plan(colour_model=model), grid)
         for model in ("catalogue", "template", "offsets")
     )
     assert (fitted["source_type"] == 3.0).all() and np.median(drawn["source_type"]) < 0.6
@@ -256,11 +262,11 @@ def test_the_fitted_type_gives_the_colours_unless_another_model_is_asked(u):
 def test_a_bulge_is_redder_than_its_disc_and_a_galaxy_of_one_colour_has_none(u):
     bulgy = SourceTemplates(*(np.full(N, v) for v in (0.3, np.nan, np.nan, np.nan, 0.25)))
     grid = colour_grid()
-    source = draw_sources(u, np.full(N, 1.3), bulgy, Plan(), grid)
+    source = _sources(u, np.full(N, 1.3), bulgy, Plan(), grid)
     g, r, z = (source[f"bulge_fraction_{band}"] for band in "grz")
     assert_within(r, np.full(N, 0.25), 1e-12, "share in r")
     assert np.median(z) > 0.28 and np.median(g) < 0.24
-    flat = draw_sources(u, np.full(N, 1.3), bulgy, Plan(bulge_redder=0), grid)
+    flat = _sources(u, np.full(N, 1.3), bulgy, Plan(bulge_redder=0), grid)
     assert_within(flat["bulge_fraction_z"], np.full(N, 0.25), 1e-12, "share without gradient")
-    plain = draw_sources(u, np.full(N, 1.3), _made(0.3), Plan(), grid)
+    plain = _sources(u, np.full(N, 1.3), _made(0.3), Plan(), grid)
     assert not plain["bulge_fraction_g"].any()

@@ -118,7 +118,7 @@ class Bank:
 
         Raises DhsError as `templates` does
         """
-        images = self.stored[indices].astype(np.float32)
+        images = self.stored[indices].astype(np.float32, copy=False)
         if self.size % 2 == 0:
             columns = (images[:, 0::2] + images[:, 1::2]).view(np.complex64)
             images = columns.real + columns.imag  # neighbours in a row; twice as fast as slices

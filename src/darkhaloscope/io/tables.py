@@ -18,7 +18,7 @@ from darkhaloscope.schema import Column, arrow_schema
 from darkhaloscope.units import BANDS
 
 DIGEST_KEY = "dhs.digest"
-ROW_GROUP = 256
+_ROW_GROUP, _ROW_GROUP_WITH_IMAGES = 1 << 14, 256
 _ARROW_KEY = b"ARROW:schema"
 
 # Arrow would turn Ctrl-C into ArrowCancelled, an ArrowException like that of a damaged file.
@@ -43,7 +43,9 @@ class TableWriter:
         values = rows if isinstance(rows, Mapping) else {n: [r[n] for r in rows] for n in names}
         arrays = [pa.array(values[c.name], c.dtype) for c in self.columns]
         table = pa.Table.from_arrays(arrays, schema=self.schema)
-        self.file.write_table(table, row_group_size=ROW_GROUP)
+        heavy = any(c.dtype == pa.binary() for c in self.columns)
+        group = _ROW_GROUP_WITH_IMAGES if heavy else _ROW_GROUP
+        self.file.write_table(table, row_group_size=group)
         self.rows += len(table)
 
     def note(self, key: str, content: Any) -> None:

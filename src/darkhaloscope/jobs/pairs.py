@@ -11,7 +11,7 @@ import numpy as np
 from darkhaloscope.config import Plan
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.bank import Bank, open_bank
-from darkhaloscope.keys import generator, template_choice, unit_interval
+from darkhaloscope.keys import Uniforms, intervals, template_choice
 from darkhaloscope.schema import band_columns
 from darkhaloscope.sim import population
 from darkhaloscope.sim.caustics import Arcs, Caustics, Lens, Source, foreseen, magnification
@@ -39,19 +39,34 @@ _OF_HOST = (
 )
 """Columns of a host that its lens, its source and their S/N depend on."""
 
+_SMALL_BANK_PIXELS = 1 << 27
+"""Such a bank, halved, is kept in 128 MiB: 8,192 templates of 128 pixels a side."""
+
 _NEARLY = 0.8
 """How far magnification may be off at first sight."""
 
 
+@dataclass(frozen=True)
+class Galaxies:
+    """A bank, and what planning asks of it again and again."""
+
+    bank: Bank
+    kinds: np.ndarray  # (template,) spectral type by catalogue magnitudes, NaN if too few are known
+    coarse: np.ndarray | None  # all templates at half the resolution, of a bank that is small
+
+    def images(self, used: np.ndarray) -> np.ndarray:
+        """Templates at half the resolution: (template, y, x) float32, of unit flux."""
+        return self.bank.coarse(used) if self.coarse is None else self.coarse[used]
+
+
 @lru_cache(maxsize=1)
-def types_of(path: Path, digest: str) -> np.ndarray:
-    return spectral_types(open_bank(path, digest))
-
-
-def spectral_types(bank: Bank) -> np.ndarray:
-    """Type of each template by its catalogue magnitudes; NaN where too few are known."""
+def galaxies_of(path: Path, digest: str) -> Galaxies:
+    """Raises DhsError as open_bank does"""
+    bank = open_bank(path, digest)
     mags = {f"hsc_{band}": bank.columns[f"mag_{band}"] for band in "griz"}
-    return colour_grid().fit(mags, bank.columns["z"])
+    small = len(bank) * bank.size**2 <= _SMALL_BANK_PIXELS
+    coarse = bank.coarse(np.arange(len(bank))) if small else None
+    return Galaxies(bank, colour_grid().fit(mags, bank.columns["z"]), coarse)
 
 
 @dataclass(frozen=True)
@@ -59,16 +74,22 @@ class Templates:
     """What of each pair's template matters, one value a pair."""
 
     known: population.SourceTemplates
-    images: np.ndarray  # (pair, y, x) float32, coarse, of unit flux
     pixel: float  # arcsec, side of a pixel of the images
+    used: np.ndarray  # (template, y, x) float32, coarse, of unit flux
+    which: np.ndarray  # (pair,) of these
 
     @classmethod
-    def of(cls, bank: Bank, index: np.ndarray, kinds: np.ndarray) -> "Templates":
-        images = bank.coarse(index)
+    def of(cls, galaxies: Galaxies, index: np.ndarray) -> "Templates":
+        bank, (used, which) = galaxies.bank, np.unique(index, return_inverse=True)
+        images = galaxies.images(used)
         names = ("hlr_arcsec", "z", "mag", "bulge_fraction")
         hlr, z, mag, bulge = (bank.columns[name][index] for name in names)
-        known = population.SourceTemplates(hlr, z, mag, kinds[index], bulge)
-        return cls(known, images, bank.pixel_scale * bank.size / images.shape[-1])
+        known = population.SourceTemplates(hlr, z, mag, galaxies.kinds[index], bulge)
+        return cls(known, bank.pixel_scale * bank.size / images.shape[-1], images, which)
+
+    def images(self, pair: np.ndarray) -> np.ndarray:
+        """Of some pairs: (pair, y, x)."""
+        return self.used[self.which[pair]]
 
 
 def redshifts_of(hosts: Columns) -> np.ndarray:
@@ -90,14 +111,14 @@ def weighted(
     mag_r = population.dereddened(hosts)["r"]
     weight = cross_sections(mag_r, redshifts, colour_grid())[chosen]
     names = zip(hosts["host_id"][chosen], replicate, strict=True)
-    u = np.array([unit_interval(f"{host}-{r:02d}", f"weight-{cfg.seed}") for host, r in names])
+    u = intervals((f"{host}-{r:02d}" for host, r in names), f"weight-{cfg.seed}", 1)[:, 0]
     times = np.floor(np.minimum(weight, _MOST_PER_REPLICATE) + u).astype(int)
     again = np.arange(times.sum()) - np.repeat(times.cumsum() - times, times)
     return np.repeat(chosen, times), np.repeat(replicate, times) + again * cfg.pairs_per_host
 
 
 def draw_pairs(
-    chosen, replicate, hosts: Columns, redshifts: np.ndarray, bank: Bank, kinds, cfg: Plan
+    chosen, replicate, hosts: Columns, redshifts: np.ndarray, galaxies: Galaxies, cfg: Plan
 ) -> Columns:
     """Lens and source of each pair: drawn again, from its own generator, until discoverable.
 
@@ -108,9 +129,9 @@ def draw_pairs(
     host_id, split = hosts["host_id"][chosen], hosts["split"][chosen]
     names = zip(host_id, replicate, strict=True)
     pair_id = np.array([f"{host}-{r:02d}" for host, r in names], object)
-    index = _choose_templates(pair_id, split, bank, cfg.cosmos_salt)
+    index = _choose_templates(pair_id, split, galaxies.bank, cfg.cosmos_salt)
     cell = _cells_of(replicate, pair_id, cfg)
-    templates = Templates.of(bank, index, kinds)
+    templates = Templates.of(galaxies, index)
     host, redshifts = _some({name: hosts[name] for name in _OF_HOST}, chosen), redshifts[chosen]
     if cfg.mode == "grid":
         draw = _cell_draw(host, redshifts, templates, cell, cfg)
@@ -123,26 +144,26 @@ def draw_pairs(
         "pair_id": pair_id,
         "grid_cell": cell,
         "template_index": index,
-        "template_id": bank.columns["template_id"][index].astype(object),
+        "template_id": galaxies.bank.columns["template_id"][index].astype(object),
     }
     return {name: values[found] for name, values in words.items()} | drawn
 
 
 Draw = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, Columns]]
-"""uniforms and number of the pair of each row -> rows that are kept, rising, and their columns."""
+"""uniforms and number of the pair of each row -> rows that are kept and their columns."""
 
 
 def _until_kept(pair_id: np.ndarray, draw: Draw, cfg: Plan) -> tuple[np.ndarray, Columns]:
     """Numbers of the pairs for which a draw was kept, rising, and the columns of the first such."""
-    rngs = [generator(name, str(cfg.seed), "scene") for name in pair_id]
+    uniforms = Uniforms(pair_id, str(cfg.seed), "scene")
     waiting = np.arange(len(pair_id))
     numbers, tables, done = [], [], 0
     most = 1 if cfg.mode == "grid" else MAX_DRAWS
     while not done or (len(waiting) and done < most):
         at_once = min(1 + _DRAWS_AT_ONCE // max(len(waiting), 1), most - done)
-        u = [rngs[i].random((at_once, population.N_UNIFORMS)) for i in waiting]
-        pair = np.repeat(waiting, at_once)
-        kept, columns = draw(np.reshape(u, (len(pair), population.N_UNIFORMS)), pair)
+        n = population.N_UNIFORMS
+        u, pair = uniforms(waiting, done * n, at_once * n), np.repeat(waiting, at_once)
+        kept, columns = draw(u.reshape(-1, n), pair)
         found, first = np.unique(pair[kept], return_index=True)
         numbers.append(found)
         tables.append(_some(columns, first))
@@ -179,8 +200,7 @@ def _cells_of(replicate: np.ndarray, pair_id: np.ndarray, cfg: Plan) -> np.ndarr
     n = len(cells(cfg))
     if cfg.tier == "grid":
         return (replicate % n).astype(np.int32)
-    drawn = [int(n * unit_interval(name, f"cell-{cfg.seed}")) for name in pair_id]
-    return np.array(drawn, np.int32)
+    return (n * intervals(pair_id, f"cell-{cfg.seed}", 1)[:, 0]).astype(np.int32)
 
 
 def _population_draw(host: Columns, redshifts: np.ndarray, templates: Templates, cfg: Plan) -> Draw:
@@ -201,21 +221,50 @@ def _population_draw(host: Columns, redshifts: np.ndarray, templates: Templates,
         some, drawn = _kept(fits & (u[:, 16] < chance), drawn)
         return rows[some], drawn, view[some]
 
-    def draw(u, pair):
-        rows, drawn, view = at_first_sight(u, pair)
-        u, pair = u[rows], pair[rows]
-        its_host = _some(host, pair)
-        drawn |= view.magnified(templates.images[pair])
+    def looked_at(u, pair, drawn, view):
+        its_host, known = _some(host, pair), templates.known[pair]
+        drawn |= population.source_colours(u, drawn, known, cfg, grid)
+        drawn |= view.magnified(templates.images(pair))
         low, high = population.source_window(drawn["magnification"], its_host, cfg)
         mag = population.bright_sources(u[:, 12], drawn["source_mag_r"], low, high, cfg)
         fits = (drawn["magnification"] >= cfg.min_magnification) & (mag >= low) & (mag <= high)
         drawn["source_mag_r"] = mag
         drawn |= _fluxes(drawn, its_host["ebv_mag"])
         fits &= _snr(view, drawn, its_host) >= cfg.min_arc_snr
-        some, drawn = _kept(fits, drawn)
-        return rows[some], drawn
+        return _kept(fits, drawn)
+
+    def draw(u, pair):
+        rows, drawn, view = at_first_sight(u, pair)
+        u, pair = u[rows], pair[rows]
+
+        def look(some):
+            return looked_at(u[some], pair[some], _some(drawn, some), view[some])
+
+        found, drawn = _first_that_fits(pair, look)
+        return rows[found], drawn
 
     return draw
+
+
+def _first_that_fits(
+    pair: np.ndarray, look: Callable[[np.ndarray], tuple[np.ndarray, Columns]]
+) -> tuple[np.ndarray, Columns]:
+    """Of each pair, whose draws stand together, the first that fits: its row, and its columns.
+
+    look : rows -> which of them fit, and the columns of these; dear, so that it is asked no further
+    """
+    left = np.arange(len(pair))
+    numbers, tables = [], []
+    while not tables or left.size:
+        (starts,) = np.nonzero(np.diff(pair[left], prepend=-1))
+        asked = left[starts]
+        fits, columns = look(asked)
+        numbers.append(asked[fits])
+        tables.append(columns)
+        left = np.delete(left, starts)
+        left = left[~np.isin(pair[left], pair[asked[fits]])]
+    found = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+    return np.concatenate(numbers), found
 
 
 def _cell_draw(
@@ -229,8 +278,9 @@ def _cell_draw(
         drawn = population.cell_lenses(u, its_host, redshifts[pair], its, cfg, grid)
         known = templates.known[pair]
         drawn |= population.draw_sources(u, drawn["z_source"], known, cfg, grid)
+        drawn |= population.source_colours(u, drawn, known, cfg, grid)
         drawn |= {"source_hlr_arcsec": its[:, 2]}
-        drawn |= _view(u, drawn, templates, pair).magnified(templates.images[pair])
+        drawn |= _view(u, drawn, templates, pair).magnified(templates.images(pair))
         gain = drawn["magnification"] if cfg.grid_delta_mag_of == "arc" else np.ones(len(u))
         host_mag = population.dereddened(its_host)["r"]
         drawn["source_mag_r"] = host_mag + its[:, 1] + 2.5 * np.log10(gain)

@@ -16,7 +16,7 @@ from darkhaloscope.io.bank import open_bank
 from darkhaloscope.io.parts import Commit, PartStore, claim
 from darkhaloscope.jobs.engine import Engine, Local
 from darkhaloscope.jobs.hosts import CutoutStore, open_cutouts, read_hosts
-from darkhaloscope.jobs.pairs import MAX_DRAWS, draw_pairs, redshifts_of, types_of, weighted
+from darkhaloscope.jobs.pairs import MAX_DRAWS, draw_pairs, galaxies_of, redshifts_of, weighted
 from darkhaloscope.jobs.plan_rows import rows_of_pairs
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.run import run_parts
@@ -104,15 +104,14 @@ def _hosts_of_tier(hosts: CutoutStore, cfg: Plan) -> Iterator[tuple[int, ...] | 
 def plan_part(run: Run, some: Slice) -> Commit:
     """Draw and write one part."""
     torch.set_num_threads(1)
-    bank = open_bank(run.bank, run.bank_digest)
     hosts = read_hosts(run.cutouts.folder / some.file, run.cfg.stamp_size_pix)
     which, replicate = np.divmod(np.arange(some.start, some.stop), _replicates(run.cfg))
     chosen = which if some.hosts is None else np.array(some.hosts)[which]
     luminous = hosts["host_kind"][chosen] == "luminous"
     redshifts = redshifts_of(hosts)
     chosen, replicate = weighted(chosen[luminous], replicate[luminous], hosts, redshifts, run.cfg)
-    kinds = types_of(run.bank, run.bank_digest)
-    drawn = draw_pairs(chosen, replicate, hosts, redshifts, bank, kinds, run.cfg)
+    galaxies = galaxies_of(run.bank, run.bank_digest)
+    drawn = draw_pairs(chosen, replicate, hosts, redshifts, galaxies, run.cfg)
     rows = rows_of_pairs(drawn, some.part, run.cfg)
     counts = {
         "file": some.file,

@@ -3,15 +3,14 @@
 import numpy as np
 
 from darkhaloscope.config import Plan
-from darkhaloscope.keys import unit_interval
+from darkhaloscope.keys import intervals
+from darkhaloscope.schema import KINDS
 from darkhaloscope.sim.controls import PAINTED
 
 
 def rows_of_pairs(pairs: dict[str, np.ndarray], part: int, cfg: Plan) -> dict[str, np.ndarray]:
     """One row a kind; rows of a pair stand together, the lens first."""
-    ids = pairs["pair_id"]
-    brought = {"lens": np.ones(len(ids), bool)}
-    brought |= {kind: _brings(ids, kind, share, cfg) for kind, share in cfg.controls.items()}
+    brought = _brought(pairs["pair_id"], cfg)
     pair, which = np.nonzero(np.stack(list(brought.values()), axis=1))
     rows = {name: values[pair] for name, values in pairs.items()}
     kind = np.array(list(brought), object)[which]
@@ -34,8 +33,8 @@ def rows_of_pairs(pairs: dict[str, np.ndarray], part: int, cfg: Plan) -> dict[st
     return rows
 
 
-def _brings(pair_id: np.ndarray, kind: str, share: float, cfg: Plan) -> np.ndarray:
-    """Which pairs have a row of a kind: by their names, so that other settings change no choice."""
-    if share in (0, 1):
-        return np.full(len(pair_id), bool(share))
-    return np.array([unit_interval(f"{p}-{kind}", f"kinds-{cfg.seed}") < share for p in pair_id])
+def _brought(pair_id: np.ndarray, cfg: Plan) -> dict[str, np.ndarray]:
+    """Which pairs have a row of each kind: by name, so that no setting changes another's choice."""
+    u = intervals(pair_id, f"kinds-{cfg.seed}", len(KINDS))
+    shares = {"lens": 1.0} | cfg.controls
+    return {kind: u[:, KINDS.index(kind)] < share for kind, share in shares.items()}

@@ -89,15 +89,15 @@ class Lines:
 
 
 def lines_of(lens: Lens, angle: np.ndarray) -> Lines:
-    """Lines in the directions `angle`, rad from the major axis: (line,) or (row, line)."""
-    theta_E, q = lens.theta_E[:, None], lens.q[:, None]
-    g1, g2 = (g[:, None] for g in lens.own_shear())
+    """Lines in directions `angle`, rad from the major axis: (line,) or (row, line), of its dtype."""
+    of_row = (lens.theta_E, lens.q, *lens.own_shear())
+    theta_E, q, g1, g2 = (values.astype(angle.dtype)[:, None] for values in of_row)
     cos, sin = np.cos(angle), np.sin(angle)
     flattening = np.sqrt(np.maximum(1 - q * q, _MIN_FLATTENING2))
     radius = np.sqrt((q * cos) ** 2 + sin * sin)
     scale = theta_E * np.sqrt(q) / flattening
-    bend_x = scale * np.arctan(flattening * cos / radius)
-    bend_y = scale * np.arctanh(flattening * sin / radius)
+    bend_x = scale * torch.from_numpy(flattening * cos / radius).atan_().numpy()  # as NumPy's, in
+    bend_y = scale * torch.from_numpy(flattening * sin / radius).atanh_().numpy()  # half the time
     critical = 1 - g1 * (cos * cos - sin * sin) - 2 * g2 * sin * cos
     critical = critical * (theta_E * np.sqrt(q) / (1 - g1 * g1 - g2 * g2)) / radius
     along_x, along_y = (1 - g1) * cos - g2 * sin, (1 + g1) * sin - g2 * cos
@@ -250,10 +250,10 @@ def magnification(caustics: Caustics, source: Source, images: np.ndarray) -> np.
 def _magnification(caustics: Caustics, source: Source, images: np.ndarray) -> np.ndarray:
     lens = caustics.lens
     angle, width = _directions(caustics, source)
-    lines = lines_of(lens, angle)
-    middle = lens.to_axes(source.x, source.y)[:, None]
-    nearest, half = _chords(lines, middle, _reach(source, images.shape[-1]))
-    nearest, half = (v.astype(np.float32)[..., None] for v in (nearest, half))
+    lines = lines_of(lens, angle.astype(np.float32))
+    middle = lens.to_axes(source.x, source.y).astype(np.float32)[:, None]
+    reach = _reach(source, images.shape[-1]).astype(np.float32)
+    nearest, half = (values[..., None] for values in _chords(lines, middle, reach))
     edge = np.maximum(half * _EDGES + nearest, 0)  # a line begins at r = 0
     radius = 0.5 * (edge[..., 1:] + edge[..., :-1])
     area = (edge[..., 1:] - edge[..., :-1]) * radius  # the integral of r dr over a step
@@ -334,9 +334,8 @@ def _looked_up(images, lens: Lens, source: Source, lines: Lines, middle, radius)
     """Images where the lines see them: (row, line, step) float32."""
     turn = source.phi - lens.phi
     c, s = (2 / (images.shape[-1] * source.scale) * t for t in (np.cos(turn), np.sin(turn)))
-    turned = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
-    first = ((lines.start - middle) @ turned).astype(np.float32)
-    step = (lines.along @ turned).astype(np.float32)
+    turned = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2).astype(np.float32)
+    first, step = (lines.start - middle) @ turned, lines.along @ turned
     at = np.empty((*radius.shape, 2), np.float32)
     for axis in (0, 1):
         np.multiply(radius, step[..., axis, None], out=at[..., axis])

@@ -157,17 +157,13 @@ class SourceTemplates:
 def draw_sources(
     u: np.ndarray, z: np.ndarray, template: SourceTemplates, cfg: Plan, grid: ColourGrid
 ) -> dict[str, np.ndarray]:
-    """Brightness, colour, size and rotation of sources at redshift z.
+    """Type, brightness, size and rotation of sources at redshift z.
 
     A template of known redshift and magnitude is moved: its size follows distance, epoch and
     luminosity. Others keep their size but for `size_factor_median`.
     """
     fitted = np.isfinite(template.kind) & (cfg.colour_model == "catalogue")
     kind = np.where(fitted, template.kind, draw_types(u[:, 9]))
-    if cfg.colour_model == "offsets":
-        g_minus_r, r_minus_z = offset_colours(z)
-    else:
-        g_minus_r, r_minus_z = draw_colours(kind, z, u[:, 10], u[:, 13], grid)
     movable = np.isfinite(template.z) & np.isfinite(template.mag)
     z_from = np.where(movable, template.z, z)
     moved = moved_mag(np.nan_to_num(template.mag), kind, z_from, z, grid)
@@ -178,12 +174,29 @@ def draw_sources(
     size = moved_size(template.hlr, z_from, z, ratio, grid)
     scatter = np.exp(cfg.size_factor_scatter * ndtri(u[:, 8]))
     factor = np.where(movable, 1.0, cfg.size_factor_median * scatter)
-    bulge = bulge_fractions(template.bulge, kind, z, cfg.bulge_redder, grid)
     return {
         "source_phi_rad": 2 * math.pi * u[:, 11],
         "source_hlr_arcsec": size * factor,
         "source_type": kind,
         "source_mag_r": mag,
+    }
+
+
+def source_colours(
+    u: np.ndarray,
+    source: Mapping[str, np.ndarray],
+    template: SourceTemplates,
+    cfg: Plan,
+    grid: ColourGrid,
+) -> dict[str, np.ndarray]:
+    """Colours of sources of known type and redshift, and of their bulges."""
+    kind, z = source["source_type"], source["z_source"]
+    if cfg.colour_model == "offsets":
+        g_minus_r, r_minus_z = offset_colours(z)
+    else:
+        g_minus_r, r_minus_z = draw_colours(kind, z, u[:, 10], u[:, 13], grid)
+    bulge = bulge_fractions(template.bulge, kind, z, cfg.bulge_redder, grid)
+    return {
         "source_g_minus_r": g_minus_r,
         "source_r_minus_z": r_minus_z,
         **{f"bulge_fraction_{band}": share for band, share in bulge.items()},
