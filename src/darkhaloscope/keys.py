@@ -18,7 +18,7 @@ def digest_of(*parts: str | bytes) -> str:
     return _hash(*parts).hexdigest()
 
 
-def _hash(*parts: str | bytes) -> "hashlib._Hash":
+def _hash(*parts: str | bytes) -> "hashlib.blake2b":
     data = [part.encode() if isinstance(part, str) else part for part in parts]
     framed = b"".join(len(some).to_bytes(8, "little") + some for some in data)
     return hashlib.blake2b(framed, digest_size=16)

@@ -19,6 +19,7 @@ from darkhaloscope.sim.population import (
     draw_lenses,
     draw_sources,
     observed_fluxes,
+    source_bulges,
     source_colours,
     source_window,
     truncated_normal,
@@ -131,7 +132,8 @@ def test_brighter_hosts_are_heavier(u):
 
 def _sources(u, z, template, cfg, grid) -> dict[str, np.ndarray]:
     source = draw_sources(u, z, template, cfg, grid) | {"z_source": z}
-    return source | source_colours(u, source, template, cfg, grid)
+    source |= source_colours(u, source, cfg, grid)
+    return source | source_bulges(source, template, cfg, grid)
 
 
 def test_sources_follow_the_settings(u):

@@ -138,6 +138,7 @@ def draw_pairs(
     else:
         draw = _population_draw(host, redshifts, templates, cfg)
     found, drawn = _until_kept(pair_id, draw, cfg)
+    drawn |= population.source_bulges(drawn, templates.known[found], cfg, colour_grid())
     words = {
         "host_id": host_id,
         "split": split,
@@ -222,8 +223,8 @@ def _population_draw(host: Columns, redshifts: np.ndarray, templates: Templates,
         return rows[some], drawn, view[some]
 
     def looked_at(u, pair, drawn, view):
-        its_host, known = _some(host, pair), templates.known[pair]
-        drawn |= population.source_colours(u, drawn, known, cfg, grid)
+        its_host = _some(host, pair)
+        drawn |= population.source_colours(u, drawn, cfg, grid)
         drawn |= view.magnified(templates.images(pair))
         low, high = population.source_window(drawn["magnification"], its_host, cfg)
         mag = population.bright_sources(u[:, 12], drawn["source_mag_r"], low, high, cfg)
@@ -278,7 +279,7 @@ def _cell_draw(
         drawn = population.cell_lenses(u, its_host, redshifts[pair], its, cfg, grid)
         known = templates.known[pair]
         drawn |= population.draw_sources(u, drawn["z_source"], known, cfg, grid)
-        drawn |= population.source_colours(u, drawn, known, cfg, grid)
+        drawn |= population.source_colours(u, drawn, cfg, grid)
         drawn |= {"source_hlr_arcsec": its[:, 2]}
         drawn |= _view(u, drawn, templates, pair).magnified(templates.images(pair))
         gain = drawn["magnification"] if cfg.grid_delta_mag_of == "arc" else np.ones(len(u))

@@ -89,7 +89,7 @@ class Lines:
 
 
 def lines_of(lens: Lens, angle: np.ndarray) -> Lines:
-    """Lines in directions `angle`, rad from the major axis: (line,) or (row, line), of its dtype."""
+    """Lines in directions `angle`, rad from the major axis: (line,) or (row, line)."""
     of_row = (lens.theta_E, lens.q, *lens.own_shear())
     theta_E, q, g1, g2 = (values.astype(angle.dtype)[:, None] for values in of_row)
     cos, sin = np.cos(angle), np.sin(angle)

@@ -183,24 +183,24 @@ def draw_sources(
 
 
 def source_colours(
-    u: np.ndarray,
-    source: Mapping[str, np.ndarray],
-    template: SourceTemplates,
-    cfg: Plan,
-    grid: ColourGrid,
+    u: np.ndarray, source: Mapping[str, np.ndarray], cfg: Plan, grid: ColourGrid
 ) -> dict[str, np.ndarray]:
-    """Colours of sources of known type and redshift, and of their bulges."""
+    """Colours of sources of known type and redshift."""
     kind, z = source["source_type"], source["z_source"]
     if cfg.colour_model == "offsets":
         g_minus_r, r_minus_z = offset_colours(z)
     else:
         g_minus_r, r_minus_z = draw_colours(kind, z, u[:, 10], u[:, 13], grid)
+    return {"source_g_minus_r": g_minus_r, "source_r_minus_z": r_minus_z}
+
+
+def source_bulges(
+    source: Mapping[str, np.ndarray], template: SourceTemplates, cfg: Plan, grid: ColourGrid
+) -> dict[str, np.ndarray]:
+    """Share of the light of sources of known type and redshift that is in their bulges, by band."""
+    kind, z = source["source_type"], source["z_source"]
     bulge = bulge_fractions(template.bulge, kind, z, cfg.bulge_redder, grid)
-    return {
-        "source_g_minus_r": g_minus_r,
-        "source_r_minus_z": r_minus_z,
-        **{f"bulge_fraction_{band}": share for band, share in bulge.items()},
-    }
+    return {f"bulge_fraction_{band}": share for band, share in bulge.items()}
 
 
 def observed_fluxes(mag_r, g_minus_r, r_minus_z, ebv) -> dict[str, np.ndarray]:
