@@ -42,12 +42,22 @@ def generators(
 
     A tenth of the time of making every one anew: it is one generator, given one key after another.
     """
-    bits = np.random.Philox(key=0)
-    state, rng = bits.state, np.random.Generator(bits)
+    rekeyed = _Rekeyed()
     for task_id in task_ids:
-        state["state"]["key"] = _key(task_id, salt, purpose)
-        bits.state = state
-        yield rng
+        yield rekeyed(_key(task_id, salt, purpose))
+
+
+class _Rekeyed:
+    """One generator, set to one key and count after another."""
+
+    def __init__(self):
+        self._bits = np.random.Philox(key=0)
+        self._state, self._rng = self._bits.state, np.random.Generator(self._bits)
+
+    def __call__(self, key: np.ndarray, count: int = 0) -> np.random.Generator:
+        self._state["state"] = {"key": key, "counter": np.array([count, 0, 0, 0], np.uint64)}
+        self._bits.state = self._state
+        return self._rng
 
 
 class Uniforms:
@@ -55,19 +65,14 @@ class Uniforms:
 
     def __init__(self, task_ids: Iterable[str], salt: str = "", purpose: str = ""):
         self._keys = [_key(task_id, salt, purpose) for task_id in task_ids]
-        self._bits = np.random.Philox(key=0)
-        self._state, self._rng = self._bits.state, np.random.Generator(self._bits)
+        self._rekeyed = _Rekeyed()
 
     def __call__(self, tasks: Iterable[int], skip: int, n: int) -> np.ndarray:
         """Of each task, by number, `n` after the first `skip`, a multiple of 4: (task, n)."""
         if skip % _PER_COUNT:
             raise ValueError(f"skip must be a multiple of {_PER_COUNT}, got {skip}")
-        self._state["state"]["counter"] = np.array([skip // _PER_COUNT, 0, 0, 0], np.uint64)
-        found = []
-        for task in tasks:
-            self._state["state"]["key"] = self._keys[task]
-            self._bits.state = self._state
-            found.append(self._rng.random(n))
+        count = skip // _PER_COUNT
+        found = [self._rekeyed(self._keys[task], count).random(n) for task in tasks]
         return np.array(found).reshape(-1, n)
 
 

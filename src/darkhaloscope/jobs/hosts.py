@@ -1,7 +1,7 @@
 """Hosts of a cutout store, file by file: their columns without pixels, and their pixels."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -118,8 +118,7 @@ class _File:
 
     data: bytes
     sum: str  # SHA-256
-    groups: tuple[int, ...] = ()
-    table: pa.Table | None = None
+    read: dict[tuple[int, ...], pa.Table] = field(default_factory=dict)  # by row groups, the last
 
     def rows(self, wanted: np.ndarray) -> Columns:
         """Rows of the hosts wanted, and of others of their row groups, without maskbits."""
@@ -127,9 +126,9 @@ class _File:
             every = range(file.num_row_groups)
             ids = [file.read_row_group(i, ["host_id"])[0].to_numpy().astype(str) for i in every]
             groups = tuple(i for i in every if np.isin(ids[i], wanted).any())
-            if groups != self.groups:
-                self.groups, self.table = groups, file.read_row_groups(groups, _READ)
-        return columns_of(self.table)
+            if groups not in self.read:
+                self.read = {groups: file.read_row_groups(groups, _READ)}
+        return columns_of(self.read[groups])
 
 
 _READ = [c.name for c in (*HOST, *PSF_IMAGE)] + ["size_pix", "image", "invvar"]

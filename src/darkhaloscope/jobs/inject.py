@@ -181,9 +181,9 @@ def _usable(rows: Columns) -> np.ndarray:
     return (rows["flags"] & int(FATAL)) == 0
 
 
-def noise_generators(task_id: Iterable[str]) -> Iterator[np.random.Generator]:
+def noise_generators(task_ids: Iterable[str]) -> Iterator[np.random.Generator]:
     """The generators of rows' photon noise, see keys.generators."""
-    return generators(task_id, purpose="photon-noise")
+    return generators(task_ids, purpose="photon-noise")
 
 
 def _rendering_columns(rows: Columns, hosts: Columns, cfg: Inject) -> Columns:

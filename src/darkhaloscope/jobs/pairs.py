@@ -39,8 +39,10 @@ _OF_HOST = (
 )
 """Columns of a host that its lens, its source and their S/N depend on."""
 
-_SMALL_BANK_PIXELS = 1 << 27
-"""Such a bank, halved, is kept in 128 MiB: 8,192 templates of 128 pixels a side."""
+_SMALL_BANK_BYTES = 1 << 27
+"""128 MiB: of 8,192 templates of 128 pixels a side, halved."""
+
+_TEMPLATES_AT_ONCE = 512
 
 _NEARLY = 0.8
 """How far magnification may be off at first sight."""
@@ -64,9 +66,15 @@ def galaxies_of(path: Path, digest: str) -> Galaxies:
     """Raises DhsError as open_bank does"""
     bank = open_bank(path, digest)
     mags = {f"hsc_{band}": bank.columns[f"mag_{band}"] for band in "griz"}
-    small = len(bank) * bank.size**2 <= _SMALL_BANK_PIXELS
-    coarse = bank.coarse(np.arange(len(bank))) if small else None
-    return Galaxies(bank, colour_grid().fit(mags, bank.columns["z"]), coarse)
+    return Galaxies(bank, colour_grid().fit(mags, bank.columns["z"]), _all_coarse(bank))
+
+
+def _all_coarse(bank: Bank) -> np.ndarray | None:
+    """All templates at half the resolution, if they are few."""
+    if len(bank) * bank.coarse(np.arange(1)).nbytes > _SMALL_BANK_BYTES:
+        return None
+    starts = range(_TEMPLATES_AT_ONCE, len(bank), _TEMPLATES_AT_ONCE)
+    return np.concatenate([bank.coarse(few) for few in np.split(np.arange(len(bank)), starts)])
 
 
 @dataclass(frozen=True)

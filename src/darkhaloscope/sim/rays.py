@@ -7,6 +7,7 @@ sampled again, 2, 4, 8 or 16 times as densely along each axis; the faint smooth 
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -153,25 +154,39 @@ def _kinds(scenes: Scenes) -> Tensor:
 
 def _hearts(mapping: Mapping, centres: Tensor, grid: Grid) -> Tensor:
     """What kernels.doublings takes of the deflectors' centres: (row, deflector, 3 + rings)."""
-    device = centres.device
-    n_rings = math.ceil((HEART_PIXELS + _HALF_DIAGONAL) * RINGS_A_PIXEL) + 1
-    pixels = torch.arange(n_rings, device=device) / RINGS_A_PIXEL
-    angle = torch.arange(_AROUND, device=device) * (2 * math.pi / _AROUND)
-    radius = grid.pixel_scale * pixels.clamp_min(0.02)
-    ring_x, ring_y = ((radius[:, None] * turn(angle)).flatten() for turn in (torch.cos, torch.sin))
-    x, y = ((centres[..., i, None] + ring).flatten(1) for i, ring in enumerate((ring_x, ring_y)))
+    rings = _rings(grid.pixel_scale, centres.device)
+    x, y = ((centres[..., i, None] + ring.flatten()).flatten(1) for i, ring in enumerate(rings.at))
     u, v = mapping.trailing(1)(x.to(mapping.packed.dtype), y.to(mapping.packed.dtype))
-    u, v = (a.unflatten(1, (-1, n_rings, _AROUND)) for a in (u, v))  # (row, deflector, ring, angle)
+    u, v = (a.unflatten(1, (-1, *rings.at.shape[1:])) for a in (u, v))
     between = torch.hypot(u - u.roll(1, -1), v - v.roll(1, -1)).amax(-1) / 2
     seen = torch.hypot(u, v).amin(-1) - between
     within = slice(RINGS_A_PIXEL + 1)
     u, v = u[..., within, :].flatten(2), v[..., within, :].flatten(2)
     jump = torch.hypot(u - u.mean(2, keepdim=True), v - v.mean(2, keepdim=True)).amax(2)
+    nearest = torch.where(rings.near, seen[..., None, :], math.inf).amin(-1)
+    return torch.cat([centres.to(jump.dtype), jump[..., None], nearest.to(jump.dtype)], dim=-1)
+
+
+@dataclass(frozen=True)
+class _Rings:
+    """Around a deflector's centre, 0, 1/2, 1 ... pixels wide."""
+
+    at: Tensor  # (axis, ring, angle) arcsec
+    near: Tensor  # (distance, ring) those that a pixel reaches whose middle is 0, 1/2 ... away
+
+
+@lru_cache(maxsize=8)
+def _rings(pixel_scale: float, device: torch.device) -> _Rings:
+    n_rings = math.ceil((HEART_PIXELS + _HALF_DIAGONAL) * RINGS_A_PIXEL) + 1
+    pixels = torch.arange(n_rings, device=device) / RINGS_A_PIXEL
+    angle = torch.arange(_AROUND, device=device) * (2 * math.pi / _AROUND)
+    radius = pixel_scale * pixels.clamp_min(0.02)
     middle = torch.arange(HEART_PIXELS * RINGS_A_PIXEL, device=device) / RINGS_A_PIXEL
     away = (pixels - middle[:, None] - 0.5 / RINGS_A_PIXEL).abs()
-    near = away <= _HALF_DIAGONAL + 0.5 / RINGS_A_PIXEL  # (distance, ring)
-    nearest = torch.where(near, seen[..., None, :], math.inf).amin(-1)
-    return torch.cat([centres.to(jump.dtype), jump[..., None], nearest.to(jump.dtype)], dim=-1)
+    return _Rings(
+        at=torch.stack([radius[:, None] * torch.cos(angle), radius[:, None] * torch.sin(angle)]),
+        near=away <= _HALF_DIAGONAL + 0.5 / RINGS_A_PIXEL,
+    )
 
 
 def _on_grid(around: Boxes, n: int, grid: Grid) -> Tensor:

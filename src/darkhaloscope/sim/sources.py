@@ -125,8 +125,7 @@ class Templates:
 
     def sharpness(self, distance: Tensor, source: Tensor, grid: Grid) -> Tensor:
         cut = self._cut(grid.tolerance)
-        rays = (distance < cut.bright[:, source]) * cut.rays[:, source]
-        return rays.amax(0) if self.parts > 1 else rays[0]
+        return ((distance < cut.bright[:, source]) * cut.rays[:, source]).amax(0)
 
     def brightness(self, u: Tensor, v: Tensor, source: Tensor, grid: Grid) -> Tensor:
         """Bilinear in the image; 0 outside, and in its outermost flux, a part of the tolerance."""
