@@ -7,7 +7,7 @@ from darkhaloscope.jobs.stamps import images_of, read_columns
 from darkhaloscope.jobs.validate import resolved
 from darkhaloscope.report import pictures
 
-PAIRS = 5
+PAIRS = 4
 
 
 def main(demo: Path) -> None:
