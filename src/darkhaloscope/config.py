@@ -381,7 +381,7 @@ class Plan(Stage):
     stamp_size_pix: Annotated[
         int | None, _setting("side of a stamp, pix; if absent the cutout's own", ge=32, le=512)
     ] = None
-    rows_per_part: Annotated[int, _setting("rows in one output file", ge=6)] = 2000
+    rows_per_part: Annotated[int, _setting("rows in one output file, about", ge=6)] = 5000
 
     host_fraction: Annotated[
         float, _setting("share of lenses with their host alone beside them", ge=0, le=1)

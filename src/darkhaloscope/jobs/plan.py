@@ -75,8 +75,8 @@ def plan(out: Path, cutouts: Path, bank: Path, cfg: Plan, engine: Engine = _HERE
 
 
 def _slices(hosts: CutoutStore, cfg: Plan) -> list[Slice]:
-    """Parts of at most rows_per_part rows, each of one cutout file."""
-    per_part = max(1, cfg.rows_per_part // (1 + sum(share > 0 for share in cfg.controls.values())))
+    """Parts of about rows_per_part rows, each of one cutout file."""
+    per_part = max(1, int(cfg.rows_per_part / (1 + sum(cfg.controls.values()))))
     slices: list[Slice] = []
     for (file, count), few in zip(hosts.rows.items(), _hosts_of_tier(hosts, cfg), strict=True):
         pairs = (count if few is None else len(few)) * _replicates(cfg)

@@ -21,7 +21,7 @@ N_CURVE = 72
 _N_LINES, _N_STEPS = 80, 26
 """Lines through a source, and steps along each."""
 
-_ROWS_AT_ONCE = 48
+_ROWS_AT_ONCE = 192
 """Rows integrated together; what they need fits the processor's caches."""
 
 _REACH_HLR = 6.0
@@ -134,7 +134,7 @@ class Caustics:
         The second is 0 for an astroid that lies within the cut.
         """
         cut = _fan(self.cut)
-        within = (self.cut**2).sum(-1).min(1) > (self.astroid**2).sum(-1).max(1)
+        within = _distance2(self.cut).min(1) > _distance2(self.astroid).max(1)
         beyond, astroid = np.zeros(len(cut)), np.zeros(len(cut))
         (some,) = np.nonzero(~within)
         if some.size:
@@ -158,6 +158,11 @@ class Caustics:
             outside = _gauge(self.cut[some], tip[:, None])[:, 0] > 1
             place[some[outside]] = tip[outside]
         return self.lens.to_sky(place)
+
+
+def _distance2(points: np.ndarray) -> np.ndarray:
+    """Squared distance from the middle; NumPy's own sum takes ten times as long on two values."""
+    return points[..., 0] ** 2 + points[..., 1] ** 2
 
 
 def _fan(curve: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from darkhaloscope.sim.caustics import DIRECTIONS, Arcs
 from darkhaloscope.sim.psf import Moffat
 
-_MERGED = 3
+_MERGED = 4
 """Neighbouring lines taken together."""
 
 MOFFAT_BETA = Moffat().beta
