@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from darkhaloscope.jobs.stamps import images_of, read_columns
+from darkhaloscope.jobs.looks import look_at
+from darkhaloscope.jobs.stamps import images_of
 from darkhaloscope.jobs.validate import resolved
 from darkhaloscope.report import pictures
 
@@ -11,7 +12,7 @@ PAIRS = 4
 
 
 def main(demo: Path) -> None:
-    columns = read_columns(demo / "stamps")
+    columns = look_at(demo / "stamps").sample
     chosen = pictures.choose(resolved(columns), "best", PAIRS)
     images = images_of(demo / "stamps", set(pictures.task_ids(columns, chosen)))
     out = Path(__file__).parent / "figures" / "contact_sheet.png"

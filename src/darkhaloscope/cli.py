@@ -301,13 +301,16 @@ def validate(
         Path | None, Parameter(name=["--bank", "--cosmos-bank-h5"], help="its bank, for replay")
     ] = None,
     out: Annotated[Path | None, Parameter(help="folder of the report; default: the set's")] = None,
+    processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[Validate, _Flat] = Validate(),
 ) -> int:
     """Judge a stamp set: findings as JSON, an HTML report, exit code 1 if a gate fails."""
+    from darkhaloscope.jobs import engine as engines
     from darkhaloscope.jobs import validate as job
 
-    return 0 if job.validate(stamps, out or stamps, bank, cfg) else 1
+    with engines.engine("local", None, processes) as some:
+        return 0 if job.validate(stamps, out or stamps, bank, cfg, some) else 1
 
 
 @app.command

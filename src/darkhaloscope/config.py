@@ -528,6 +528,9 @@ class Inject(Stage):
 class Validate(Stage):
     """`dhs validate`: how many rows the slower looks take."""
 
+    sample_pairs: Annotated[
+        int, _setting("pairs that distributions and probes are taken from, about", ge=20)
+    ] = 5000
     replay_rows: Annotated[int, _setting("rows rendered again from their columns", ge=1)] = 60
     sheet_pairs: Annotated[int, _setting("pairs shown in a contact sheet", ge=1, le=60)] = 12
 

@@ -47,3 +47,21 @@ def test_auc_refuses_what_it_cannot_rank():
 def test_quantiles_ignore_what_is_not_finite():
     assert quantiles(np.array([1.0, np.nan, 3.0]), (50,)) == [2.0]
     assert np.isnan(quantiles(np.array([np.nan]), (50,))[0])
+
+
+def test_auc_interval_of_values_that_hang_together_covers_its_truth():
+    """Several lenses and controls on each host, all sharing its brightness."""
+    rng = np.random.default_rng(8)
+    truth = norm.cdf(0.7 / np.sqrt(2 * (1 + 1.0)))
+    inside, naive = [], []
+    for _ in range(600):
+        host = rng.normal(0, 1, 60)
+        hosts = np.repeat(np.arange(60), 4)
+        lens = host[hosts] + rng.normal(0.7, 1, 240)
+        control = host[hosts] + rng.normal(0, 1, 240)
+        found = auc(lens, control, (hosts, hosts))
+        inside.append(found.low <= truth <= found.high)
+        plain = auc(lens, control)
+        naive.append(plain.high - plain.low > found.high - found.low)
+    assert 0.92 <= np.mean(inside) <= 0.98
+    assert np.mean(naive) > 0.9, "pairs on one host are matched: treated as independent, too wide"

@@ -20,7 +20,7 @@ from darkhaloscope.io.files import read_json
 from darkhaloscope.io.parts import RECORD, digest_of_parts, parts_in
 from darkhaloscope.io.tables import columns_of, image_from, read_table
 from darkhaloscope.jobs.light import render_rows
-from darkhaloscope.jobs.stamps import read_columns
+from darkhaloscope.jobs.looks import look_at
 from darkhaloscope.schema import CUTOUTS, KINDS, STAMPS
 from darkhaloscope.units import BANDS
 from flow import make_stamps, plan_rows
@@ -38,7 +38,7 @@ def _pixels(folder: Path) -> dict[str, np.ndarray]:
 
 def test_every_planned_row_is_there_once(inputs, stamps):
     planned = plan_rows(inputs / "plan")["task_id"].tolist()
-    written = read_columns(stamps)["task_id"].tolist()
+    written = look_at(stamps).sample["task_id"].tolist()
     assert sorted(written) == sorted(planned)
     assert len(set(written)) == len(written) > 3 * 24
 
@@ -61,7 +61,7 @@ def test_host_rows_are_the_cutouts_bit_for_bit(inputs, stamps):
 
 
 def test_pairs_share_host_source_and_flux(stamps):
-    c = read_columns(stamps)
+    c = look_at(stamps).sample
     lens, host, unlensed = (c["kind"] == kind for kind in KINDS[:3])
     order = [np.argsort(c["pair_id"][which]) for which in (lens, host, unlensed)]
     for name in ("host_id", "template_index", "psf_fwhm_r_arcsec", "theta_E_arcsec", "ebv_mag"):
@@ -195,7 +195,7 @@ def test_arcs_that_fall_beside_the_stamp_are_flagged(inputs, tmp_path):
     record = read_json(tmp_path / "stamps" / RECORD)
     for kind in KINDS:
         assert record["usable"][kind] + lost[0] == record["planned"][kind]
-    assert read_columns(tmp_path / "stamps")["flux_inside"].min() >= 0.5
+    assert look_at(tmp_path / "stamps").sample["flux_inside"].min() >= 0.5
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")

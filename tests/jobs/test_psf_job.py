@@ -105,12 +105,12 @@ def test_replay_finds_the_very_bytes(elliptical, model):
     """Round and elliptical PSFs mixed: a row's bits do not depend on its company."""
     from darkhaloscope.io.bank import read_bank
     from darkhaloscope.io.files import read_json
-    from darkhaloscope.jobs.stamps import read_columns
+    from darkhaloscope.jobs.looks import look_at
     from darkhaloscope.jobs.validate import replay
 
     out = elliptical / f"replay-{model}"
     make_stamps(elliptical, out, cfg=Inject(psf_model=model))
-    columns = read_columns(out)
+    columns = look_at(out).sample
     assert "psf_image" not in columns and set(band_columns("psf_e1_{b}")) <= set(columns)
     bank = read_bank(elliptical / "bank.h5")
     for n_rows in (7, 1000):

@@ -123,7 +123,7 @@ def _nan(c):
 @pytest.mark.parametrize(
     ("change", "gate"),
     [
-        (_zeroed, "probe.arc_control"),
+        (_zeroed, "integrity.empty_stamps"),
         (_swapped_bands, "realism.sky_noise"),
         (_nan, "integrity.finite_pixels"),
     ],

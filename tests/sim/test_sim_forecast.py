@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from darkhaloscope.jobs.stamps import read_columns
+from darkhaloscope.jobs.looks import look_at
 from darkhaloscope.sim.caustics import N_CURVE, Arcs
 from darkhaloscope.sim.forecast import forecast_snr
 from flow import inputs, stamps
@@ -29,6 +29,6 @@ def test_a_point_has_the_signal_of_its_psf():
 
 
 def test_no_arc_of_a_set_is_fainter_than_the_plan_asked(stamps):
-    columns = read_columns(stamps)
+    columns = look_at(stamps).sample
     snr = columns["arc_snr"][columns["kind"] == "lens"]
     assert snr.min() > 0.8 * 10  # min_arc_snr, as foreseen

@@ -14,6 +14,11 @@ class Level(StrEnum):
     SKIP = "skip"  # could not be judged, the advice says why
 
 
+def passed(holds: bool) -> Level:
+    """PASS or FAIL."""
+    return Level.PASS if holds else Level.FAIL
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the report's table."""

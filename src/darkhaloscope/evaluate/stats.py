@@ -28,13 +28,19 @@ def rate(k: int, n: int) -> Estimate:
     return Estimate(k / n, float(interval.low), float(interval.high), n)
 
 
-def auc(positive: np.ndarray, negative: np.ndarray) -> Estimate:
+def auc(
+    positive: np.ndarray,
+    negative: np.ndarray,
+    hosts: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Estimate:
     """P(positive > negative), ties counting half, with DeLong's 95% interval.
 
-    The interval treats the two samples as independent; for samples paired on one host it is wider
-    than needed. n is that of the smaller sample.
+    hosts : of each positive and each negative value; values on one host hang together, and the
+    interval is that of as many independent hosts. Without them all values are independent.
+    n is the number of hosts, or that of values of the smaller sample
     Raises ValueError for fewer than two values a side, or NaN
-    Source: DeLong, DeLong & Clarke-Pearson (1988), by ranks as in Sun & Xu (2014)
+    Source: DeLong, DeLong & Clarke-Pearson (1988), by ranks as in Sun & Xu (2014); for values that
+    hang together Obuchowski (1997)
     """
     m, n = len(positive), len(negative)
     if min(m, n) < 2:
@@ -46,8 +52,16 @@ def auc(positive: np.ndarray, negative: np.ndarray) -> Estimate:
     above = (ranks[:m] - rankdata(positive)) / n  # share of negatives below each positive
     below = 1 - (ranks[m:] - rankdata(negative)) / m  # share of positives above each negative
     value = float(above.mean())
-    spread = math.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n) * norm.ppf(0.975)
-    return Estimate(value, max(0.0, value - spread), min(1.0, value + spread), min(m, n))
+    if hosts is None:
+        variance, size = above.var(ddof=1) / m + below.var(ddof=1) / n, min(m, n)
+    else:
+        pull = np.concatenate([(above - value) / m, (below - value) / n])
+        place = np.unique(np.concatenate(hosts).astype(str), return_inverse=True)[1]
+        by_host = np.bincount(place, pull)
+        size = len(by_host)
+        variance = (by_host**2).sum() * size / max(size - 1, 1)
+    spread = math.sqrt(variance) * norm.ppf(0.975)
+    return Estimate(value, max(0.0, value - spread), min(1.0, value + spread), size)
 
 
 def quantiles(values: np.ndarray, at=(5, 16, 50, 84, 95)) -> list[float]:

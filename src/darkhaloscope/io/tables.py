@@ -103,16 +103,17 @@ def read_pieces(path: Path, only: Sequence[str]) -> Iterator[pa.Table]:
             yield file.read_row_group(group, list(only))
 
 
-def rows_where(path: Path, name: str, value: str, only: Sequence[str]) -> pa.Table:
-    """The columns `only` of the rows whose column `name` is `value`.
+def rows_where(path: Path, name: str, values: Sequence[str], only: Sequence[str]) -> pa.Table:
+    """The columns `only` of the rows whose column `name` is one of `values`.
 
     Of row groups without such a row nothing but that column is read.
     Raises DhsError as read_table does
     """
     with _readable(path, [name, *only]) as file:
         found = [file.schema_arrow.empty_table().select(list(only))]
+        wanted = pa.array(values, pa.string())
         for group in range(file.num_row_groups):
-            these = pc.equal(file.read_row_group(group, [name]).column(0), value)
+            these = pc.is_in(file.read_row_group(group, [name]).column(0), wanted)
             if pc.any(these).as_py():
                 found.append(file.read_row_group(group, list(only)).filter(these))
         return pa.concat_tables(found)
@@ -174,3 +175,27 @@ def image_from(data: bytes, size: int) -> np.ndarray:
 def mask_from(data: bytes, size: int) -> np.ndarray:
     """(y, x) int32."""
     return np.frombuffer(data, "<i4").reshape(size, size)
+
+
+def images_in(table: pa.Table) -> np.ndarray:
+    """All images of a table, which are of the size of its first row: (row, band, y, x) float32.
+
+    They are seen where Arrow has them, without a copy where it has them in one piece.
+    Raises DhsError as image_from does
+    """
+    size = int(table.column("size_pix")[0].as_py())
+    chunks = [_seen(chunk, size) for chunk in table.column("image").chunks if len(chunk)]
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+
+
+def _seen(blobs: pa.Array, size: int) -> np.ndarray:
+    want = len(BANDS) * size * size * 4
+    lengths = pc.unique(pc.binary_length(blobs)).to_pylist()
+    if lengths != [want]:
+        raise DhsError(
+            f"images of {len(BANDS)} x {size} x {size} take {want} bytes, got some of "
+            f"{', '.join(map(str, sorted(lengths)))}"
+        )
+    first = np.frombuffer(blobs.buffers()[1], np.int32)[blobs.offset]
+    pixels = np.frombuffer(blobs.buffers()[2], "<f4", len(blobs) * want // 4, int(first))
+    return pixels.reshape(len(blobs), len(BANDS), size, size)

@@ -33,6 +33,6 @@ def demo(out: Path, sections: Mapping[str, Mapping[str, Any]], processes: int) -
     engine = Local(processes)
     plan(rows, cutouts, bank, plan_cfg, engine)
     inject_all(stamps, rows, cutouts, bank, inject_cfg, engine)
-    passed = validate(stamps, out, bank, validate_cfg)
+    passed = validate(stamps, out, bank, validate_cfg, engine)
     print(f"Open {(out / REPORT).resolve()}")
     return passed

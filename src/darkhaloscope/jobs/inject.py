@@ -154,7 +154,6 @@ def stamps_of(rows: Columns, hosts: Hosts, bank: Bank, cfg: Inject) -> tuple[Col
     )
     usable = {c.name: rows[c.name][good] for c in STAMPS if c.name in rows}
     usable["image"] = _as_bytes(stamps)
-    usable["invvar"] = _as_bytes(hosts.invvar[good])
     return usable, {c.name: rows[c.name][~good] for c in QUARANTINE}
 
 

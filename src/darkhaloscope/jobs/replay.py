@@ -84,10 +84,10 @@ def _row(stamps: Path, task_id: str) -> tuple[Path, Columns]:
     """The part that holds a row, and the row: all of schema.STAMPS, arrays of one value."""
     every = [column.name for column in STAMPS]
     for path in parts_in(stamps):
-        if len(found := rows_where(path, "task_id", task_id, every)):
+        if len(found := rows_where(path, "task_id", [task_id], every)):
             return path, columns_of(found)
     for path in sorted((stamps / QUARANTINE_DIR).glob(PARTS)):
-        found = rows_where(path, "task_id", task_id, [column.name for column in QUARANTINE])
+        found = rows_where(path, "task_id", [task_id], [column.name for column in QUARANTINE])
         if len(found):
             row = columns_of(found)
             print("\n".join(_described(row)))
@@ -100,7 +100,7 @@ def _row(stamps: Path, task_id: str) -> tuple[Path, Columns]:
 
 def _host_of_part(path: Path, host_id: str, size: int) -> np.ndarray:
     """(band, y, x) of a host, from a row of its part that shows it with nothing added."""
-    rows = columns_of(rows_where(path, "host_id", host_id, ["kind", "image"]))
+    rows = columns_of(rows_where(path, "host_id", [host_id], ["kind", "image"]))
     alone = [
         image for image, kind in zip(rows["image"], rows["kind"], strict=True) if kind == "host"
     ]

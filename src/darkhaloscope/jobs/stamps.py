@@ -1,19 +1,18 @@
-"""Reading a stamp set back: its record, columns with simple metrics, pixels of chosen rows."""
+"""Reading a stamp set back: its record, and pixels of chosen rows."""
 
 import difflib
 import heapq
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from darkhaloscope.errors import DhsError
-from darkhaloscope.evaluate.metrics import stamp_metrics
 from darkhaloscope.io.bank import open_bank
-from darkhaloscope.io.parts import QUARANTINE_DIR, parts_in, record_of
-from darkhaloscope.io.tables import columns_of, image_from, read_table
-from darkhaloscope.jobs.progress import progress
-from darkhaloscope.schema import BLOBS, STAMPS
+from darkhaloscope.io.parts import parts_in, record_of
+from darkhaloscope.io.tables import columns_of, image_from, read_table, rows_where
+from darkhaloscope.schema import STAMPS
 
 Columns = dict[str, np.ndarray]
 
@@ -54,45 +53,24 @@ def _shared(one: str, other: str) -> int:
     return next(differing, min(len(one), len(other)))
 
 
-def read_columns(stamps: Path) -> Columns:
-    """All columns but pixels, with `metric.<name>` from the pixels, part by part."""
-    tables = []
-    paths = parts_in(stamps)
-    with progress("validate", len(paths), "parts") as advance:
-        for path in paths:
-            table = columns_of(read_table(path, STAMPS))
-            images = _images(table)
-            table = {name: values for name, values in table.items() if name not in BLOBS}
-            if len(images):
-                scale = float(table["pixel_scale_arcsec"][0])
-                metrics = stamp_metrics(images, scale)
-                tables.append(table | {f"metric.{k}": v for k, v in metrics.items()})
-            advance(1)
-    if not tables:
-        raise DhsError(f"{stamps} holds no usable stamp; see its {QUARANTINE_DIR} for the causes")
-    return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
-
-
-def images_of(stamps: Path, task_ids: set[str]) -> dict[str, np.ndarray]:
+def images_of(stamps: Path, task_ids: Iterable[str]) -> dict[str, np.ndarray]:
     """Pixels of the rows named, by task_id; only these are read."""
-    images = {}
-    for path in parts_in(stamps):
-        table = columns_of(read_table(path, STAMPS, ["task_id", "image", "size_pix"]))
-        for i in np.flatnonzero(np.isin(table["task_id"].astype(str), list(task_ids))):
-            images[table["task_id"][i]] = image_from(table["image"][i], int(table["size_pix"][i]))
-    return images
+    found = _blobs(stamps, task_ids, ["image", "size_pix"])
+    return {task: image_from(data, int(size)) for task, (data, size) in found.items()}
 
 
-def psf_images_of(stamps: Path, task_ids: set[str]) -> dict[str, bytes]:
+def psf_images_of(stamps: Path, task_ids: Iterable[str]) -> dict[str, bytes]:
     """PSF images of the rows named, by task_id, as they are stored."""
-    images = {}
+    return {task: data for task, (data,) in _blobs(stamps, task_ids, ["psf_image"]).items()}
+
+
+def _blobs(stamps: Path, task_ids: Iterable[str], names: list[str]) -> dict[str, tuple]:
+    """Values of the rows named; other row groups are read for their names alone."""
+    wanted = list(task_ids)
+    found: dict[str, tuple] = {}
     for path in parts_in(stamps):
-        table = columns_of(read_table(path, STAMPS, ["task_id", "psf_image"]))
-        for i in np.flatnonzero(np.isin(table["task_id"].astype(str), list(task_ids))):
-            images[table["task_id"][i]] = table["psf_image"][i]
-    return images
-
-
-def _images(table: Columns) -> np.ndarray:
-    pairs = zip(table["image"], table["size_pix"], strict=True)
-    return np.array([image_from(data, int(size)) for data, size in pairs])
+        rows = columns_of(rows_where(path, "task_id", wanted, ["task_id", *names]))
+        found |= dict(
+            zip(rows["task_id"], zip(*(rows[n] for n in names), strict=True), strict=True)
+        )
+    return found

@@ -10,38 +10,43 @@ from pathlib import Path
 import numpy as np
 
 from darkhaloscope.config import Validate
-from darkhaloscope.evaluate.findings import Finding, Level
+from darkhaloscope.errors import DhsError
+from darkhaloscope.evaluate.findings import Finding, Level, passed
 from darkhaloscope.evaluate.gates import judge
 from darkhaloscope.evaluate.stats import quantiles
+from darkhaloscope.evaluate.tally import Tally, hashes
 from darkhaloscope.io.bank import Bank, read_bank
 from darkhaloscope.io.files import write_json, write_text
 from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, digest_of_parts
 from darkhaloscope.io.tables import read_table
+from darkhaloscope.jobs.engine import Engine, Local
+from darkhaloscope.jobs.looks import Columns, look_at
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.replay import made_again
-from darkhaloscope.jobs.stamps import (
-    Columns,
-    images_of,
-    psf_images_of,
-    read_columns,
-    record_of_stamps,
-)
+from darkhaloscope.jobs.stamps import images_of, psf_images_of, record_of_stamps
 from darkhaloscope.report import figures, page, pictures
 from darkhaloscope.schema import KINDS, QUARANTINE
 
 FINDINGS = "findings.json"
 REPORT = "report.html"
+_HERE = Local()
 
 
-def validate(stamps: Path, out: Path, bank_path: Path | None, cfg: Validate) -> bool:
+def validate(
+    stamps: Path, out: Path, bank_path: Path | None, cfg: Validate, engine: Engine = _HERE
+) -> bool:
     """Judge a stamp set; write findings.json and report.html; True if no gate fails.
 
     bank_path : the bank it was made from; without it rows cannot be rendered again
     Raises DhsError if the set cannot be read, or is not finished
     """
     record = record_of_stamps(stamps)
-    columns = read_columns(stamps)
-    findings = [*whole_set(stamps, record, columns), *judge(columns)]
+    pairs = record["usable"].get("lens", 0)
+    look = look_at(stamps, min(1.0, cfg.sample_pairs / max(pairs, 1)), engine)
+    columns = look.sample
+    if not look.tally.kinds["lens"]:
+        raise DhsError(f"{stamps} holds no usable row of kind lens; see its {QUARANTINE_DIR}")
+    findings = [*whole_set(stamps, record, look.tally), *judge(look.tally, columns)]
     bank = read_bank(bank_path) if bank_path else None
     findings.append(replay(stamps, columns, bank, record, cfg.replay_rows))
     findings.sort(key=lambda finding: _ORDER.index(finding.group))
@@ -52,22 +57,22 @@ def validate(stamps: Path, out: Path, bank_path: Path | None, cfg: Validate) -> 
     failed = [f for f in findings if f.level is Level.FAIL]
     for finding in failed:
         console.print(f"  [red]FAIL[/] {finding.gate}: {finding.measured}; limit {finding.limit}")
-    passed, unsure = (sum(f.level is level for f in findings) for level in (Level.PASS, Level.WARN))
+    good, unsure = (sum(f.level is level for f in findings) for level in (Level.PASS, Level.WARN))
     to_look_at = f"{unsure} to look at, " if unsure else ""
-    console.print(f"gates: {passed} pass, {to_look_at}{len(failed)} fail; report {out / REPORT}")
+    console.print(f"gates: {good} pass, {to_look_at}{len(failed)} fail; report {out / REPORT}")
     return not failed
 
 
 _ORDER = ("integrity", "physics", "realism", "balance", "probe")
 
 
-def whole_set(stamps: Path, record: dict, columns: Columns) -> Iterator[Finding]:
+def whole_set(stamps: Path, record: dict, tally: Tally) -> Iterator[Finding]:
     """Gates on files and counts: what was planned is here or in quarantine, byte for byte."""
     digest = digest_of_parts(stamps)
-    hosts = len(np.unique(columns["host_id"].astype(str)))
+    hosts = tally.n_hosts
     yield Finding(
         "integrity.digest",
-        Level.PASS if digest == record["digest"] else Level.FAIL,
+        passed(digest == record["digest"]),
         digest[:16],
         record["digest"][:16],
         hosts,
@@ -76,22 +81,22 @@ def whole_set(stamps: Path, record: dict, columns: Columns) -> Iterator[Finding]
     )
     bad = _quarantined(stamps)
     planned, lost = Counter(record["planned"]), Counter(bad["kind"])
-    usable = Counter(columns["kind"].tolist())
+    usable = tally.kinds
     kinds = [kind for kind in KINDS if planned[kind]]
     missing = any(planned[k] != usable[k] + lost[k] for k in planned | usable | lost)
     yield Finding(
         "integrity.counts",
-        Level.FAIL if missing else Level.PASS,
+        passed(not missing),
         ", ".join(f"{usable[k]} + {lost[k]} of {planned[k]} {k}" for k in kinds),
         "usable + quarantined = planned",
         hosts,
         "No row is lost or doubled.",
         "Inject again; finished parts are kept.",
     )
-    torn = set(bad["pair_id"]) & set(columns["pair_id"])
+    torn = np.intersect1d(hashes(np.array(bad["pair_id"], object)), tally.pairs)
     yield Finding(
         "balance.failures",
-        Level.FAIL if torn else Level.PASS,
+        passed(not len(torn)),
         f"{len(torn)} pairs torn; "
         + ", ".join(f"{k} {lost[k] / planned[k]:.2%} failed" for k in kinds),
         "0 pairs with some rows usable and others not",
@@ -133,7 +138,7 @@ def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_ro
     worst = float(np.abs(again - stored).max())
     return Finding(
         gate,
-        Level.PASS if worst == 0 else Level.FAIL,
+        passed(worst == 0),
         f"largest difference {worst:.3g} nmgy over {len(found)} rows",
         limit,
         len(np.unique(rows["host_id"].astype(str))),

@@ -1,0 +1,178 @@
+"""Gates on what was counted of every row: the set is whole, and no column tells the label."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from darkhaloscope.evaluate.findings import Finding, passed
+from darkhaloscope.evaluate.tally import Tally
+
+
+def _counted(name: str, fault: str, measured: str, about: str, advice: str):
+    """A gate that allows no row of one fault."""
+
+    def gate(tally: Tally) -> Finding:
+        n = tally.faults[fault]
+        return Finding(
+            f"integrity.{name}",
+            passed(n == 0),
+            measured.format(n=n, rows=tally.rows, pairs=len(tally.pairs)),
+            "0",
+            tally.n_hosts,
+            about,
+            advice,
+        )
+
+    return gate
+
+
+def _named(name: str, fault: str, about: str, advice: str):
+    """A gate that allows no column of one fault."""
+
+    def gate(tally: Tally) -> Finding:
+        found = ", ".join(sorted(tally.columns[fault]))
+        return Finding(
+            f"integrity.{name}",
+            passed(not found),
+            "columns: " + (found or "none"),
+            "none",
+            tally.n_hosts,
+            about,
+            advice,
+        )
+
+    return gate
+
+
+finite_pixels = _counted(
+    "finite_pixels",
+    "bad_pixels",
+    "{n} stamps with NaN or infinite pixels",
+    "Every pixel is a number.",
+    "Such rows belong in the quarantine table: make the set again from checked cutouts.",
+)
+empty_stamps = _counted(
+    "empty_stamps",
+    "empty",
+    "{n} of {rows} stamps with a band of one value",
+    "Every band of every stamp holds data.",
+    "A missing band was filled, or stamps were zeroed: make the set again from checked cutouts.",
+)
+flags = _counted(
+    "flags",
+    "flags",
+    "{n} rows with a flag that spoils them",
+    "Flagged rows are in quarantine, not here.",
+    "Rows were put back from quarantine: leave them there.",
+)
+label_is_kind = _counted(
+    "label",
+    "label",
+    "{n} rows",
+    "Label 1 is kind lens, and only that.",
+    "The set was altered after injection: make it again.",
+)
+
+
+def complete_pairs(tally: Tally) -> Finding:
+    apart = len(tally.pairs) - len(np.unique(tally.pairs))
+    broken = tally.faults["broken_pairs"] + apart
+    return Finding(
+        "integrity.complete_pairs",
+        passed(broken == 0),
+        f"{broken} of {len(tally.pairs)} pairs incomplete",
+        "0",
+        tally.n_hosts,
+        "Every pair has one lens and each kind of control once at most, all in one file.",
+        "Causes must strike whole pairs, never one kind: look into the quarantine table.",
+    )
+
+
+def unique_tasks(tally: Tally) -> Finding:
+    doubled = len(tally.tasks) - len(np.unique(tally.tasks))
+    return Finding(
+        "integrity.unique_tasks",
+        passed(doubled == 0),
+        f"{doubled} doubled rows",
+        "0",
+        tally.n_hosts,
+        "No row is there twice.",
+        "Two runs were mixed or a part was copied: remove the folder and inject again.",
+    )
+
+
+def unique_pixels(tally: Tally) -> Finding:
+    doubled = len(tally.lenses) - len(np.unique(tally.lenses))
+    return Finding(
+        "integrity.unique_pixels",
+        passed(doubled == 0),
+        f"{doubled} of {len(tally.lenses)} lenses show the pixels of another one",
+        "0",
+        tally.n_hosts,
+        "No lens is there twice under two names.",
+        "Rows were copied and renamed, or loader shards doubled: n is smaller than it looks.",
+    )
+
+
+equal_within_pairs = _named(
+    "equal_within_pairs",
+    "telling",
+    "Rows of a pair share host, sky, PSF, gain and source: only the light added differs.",
+    "These columns tell the label: fill them alike for every kind of a pair.",
+)
+equal_nullity = _named(
+    "equal_nullity",
+    "leaking",
+    "No column is empty for one kind and filled for another, which would tell the label.",
+    "Fill these columns for every kind.",
+)
+units = _named(
+    "units",
+    "units",
+    "Every value lies where its unit allows it.",
+    "Look at the unit: an inverse variance for a magnitude, pixels for arcsec, degrees for rad.",
+)
+
+
+def hosts_untouched(tally: Tally) -> Finding:
+    return Finding(
+        "physics.hosts_untouched",
+        passed(tally.added_to_hosts == 0),
+        f"largest flux added to a host row {tally.added_to_hosts:.3g} nmgy",
+        "0 nmgy",
+        tally.n_hosts,
+        "Rows of kind host carry nothing but the survey's own pixels.",
+        "The renderer drew on a control row.",
+    )
+
+
+def one_split_each(tally: Tally) -> Finding:
+    leaks = {
+        what: len(both) - len(np.unique(both[:, 0]))
+        for what, both in (("hosts", tally.hosts), ("templates", tally.templates))
+    }
+    return Finding(
+        "balance.splits",
+        passed(not any(leaks.values())),
+        ", ".join(f"{n} {what}" for what, n in leaks.items()) + " in two splits",
+        "0",
+        tally.n_hosts,
+        "No host and no source template is in two of train, val and test.",
+        "Split by sky and by template before planning.",
+    )
+
+
+COUNTED: tuple[Callable[[Tally], Finding], ...] = (
+    finite_pixels,
+    empty_stamps,
+    unique_tasks,
+    unique_pixels,
+    complete_pairs,
+    equal_within_pairs,
+    equal_nullity,
+    label_is_kind,
+    flags,
+    units,
+    hosts_untouched,
+    one_split_each,
+)

@@ -1,0 +1,120 @@
+"""One look at a stamp set, piece by piece: all rows counted, a sample of pairs kept.
+
+What is kept does not grow with the set but for a few bytes a row.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from darkhaloscope.errors import DhsError
+from darkhaloscope.evaluate.features import features, fine_shares
+from darkhaloscope.evaluate.metrics import added_metrics, host_rows, stamp_metrics
+from darkhaloscope.evaluate.tally import Tally, tally, together
+from darkhaloscope.io.parts import QUARANTINE_DIR, parts_in
+from darkhaloscope.io.tables import columns_of, images_in, read_pieces
+from darkhaloscope.jobs.engine import Engine, Local
+from darkhaloscope.jobs.progress import progress
+from darkhaloscope.keys import unit_interval
+from darkhaloscope.schema import BLOBS, STAMPS
+from darkhaloscope.units import BANDS
+
+Columns = dict[str, np.ndarray]
+
+NAMES = [c.name for c in STAMPS if c.name not in BLOBS] + ["image"]
+_HERE = Local()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look saw."""
+
+    tally: Tally
+    sample: Columns
+    """Of whole pairs: schema.STAMPS without pixels, `metric.` and `probe.` columns."""
+
+
+def look_at(stamps: Path, share: float = 1.0, engine: Engine = _HERE) -> Look:
+    """Count all rows of a stamp set, and keep a share of its pairs, chosen by their names.
+
+    Raises DhsError if a file is damaged, or there is no row
+    """
+    paths = parts_in(stamps)
+    found: dict[Path, Look] = {}
+    with progress("validate", len(paths), "parts") as advance:
+        for path, seen in engine.run(partial(_look_at_part, share), paths):
+            if seen is not None:
+                found[path] = seen
+            advance(1)
+    if not found:
+        raise DhsError(f"{stamps} holds no usable stamp; see its {QUARANTINE_DIR} for the causes")
+    looks = [found[path] for path in paths if path in found]
+    return _all_of(looks)
+
+
+def _look_at_part(share: float, path: Path) -> tuple[Path, Look | None]:
+    looks = [look(rows, share) for rows in whole_pairs(read_pieces(path, NAMES))]
+    return path, _all_of(looks) if looks else None
+
+
+def _all_of(looks: Sequence[Look]) -> Look:
+    return Look(together(seen.tally for seen in looks), _joined([seen.sample for seen in looks]))
+
+
+def whole_pairs(pieces: Iterable[pa.Table]) -> Iterator[Columns]:
+    """Rows some at a time, those of a pair together, where they stand together in the file.
+
+    `image` is an array (row, band, y, x).
+    """
+    kept: Columns | None = None
+    for table in pieces:
+        if not len(table):
+            continue
+        rows = columns_of(table.drop_columns(["image"])) | {"image": images_in(table)}
+        if kept is not None:
+            rows = _joined([kept, rows])
+        last = rows["pair_id"] == rows["pair_id"][-1]
+        start = len(last) - int(np.argmin(last[::-1])) if not last.all() else 0
+        if start:
+            yield {name: values[:start] for name, values in rows.items()}
+        kept = {name: values[start:] for name, values in rows.items()}
+    if kept is not None:
+        yield kept
+
+
+def look(rows: Columns, share: float) -> Look:
+    """Count some rows and keep a share of their pairs.
+
+    rows : schema.STAMPS without pixels, whole pairs, and `image`, (row, band, y, x) float32, nmgy
+    """
+    scale = float(rows["pixel_scale_arcsec"][0])
+    images = rows["image"]
+    rows = {name: values for name, values in rows.items() if name != "image"}
+    host = host_rows(rows["pair_id"], rows["kind"])
+    center = np.stack([rows["lens_center_x_arcsec"], rows["lens_center_y_arcsec"]], axis=1)
+    metrics = stamp_metrics(images, scale) | added_metrics(images, host, center, scale)
+    columns = rows | {f"metric.{name}": values for name, values in metrics.items()}
+    chosen = _chosen(rows["pair_id"], share)
+    sample = {name: values[chosen] for name, values in columns.items()}
+    few, theirs = images[chosen], host[chosen]
+    added = np.where((theirs >= 0)[:, None, None, None], few - images[theirs], np.nan)
+    fine = fine_shares(np.nan_to_num(added))
+    probes = features(few, sample, scale)
+    sample |= {f"metric.added_fine_{band}": fine[:, i] for i, band in enumerate(BANDS)}
+    return Look(tally(columns), sample | {f"probe.{name}": of for name, of in probes.items()})
+
+
+def _chosen(pair_id: np.ndarray, share: float) -> np.ndarray:
+    """Rows of the pairs that belong to the sample."""
+    if share >= 1:
+        return np.ones(len(pair_id), bool)
+    pairs, place = np.unique(pair_id.astype(str), return_inverse=True)
+    return np.array([unit_interval(pair, "sample") < share for pair in pairs])[place]
+
+
+def _joined(tables: Sequence[Columns]) -> Columns:
+    return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
