@@ -31,6 +31,7 @@ from darkhaloscope.config import (
     Parent,
     Plan,
     Validate,
+    build,
     explain,
     read_toml,
 )
@@ -291,6 +292,26 @@ def inject(
 
     with engines.engine(engine, master, processes) as some:
         job.inject_all(out, plan, cutouts, bank, cfg, some)
+
+
+@app.command
+def preflight(
+    *,
+    cutouts: _Cutouts,
+    bank: _Bank,
+    out: Annotated[Path, Parameter(help="folder of the plan, the stamps and the report")],
+    processes: _Processes = None,
+    config: _Config = None,
+) -> int:
+    """Make a hundred injections as [plan] and [inject] of --config say, and judge them."""
+    from darkhaloscope.jobs import engine as engines
+    from darkhaloscope.jobs import preflight as job
+
+    sections = read_toml(config) if config else {}
+    plan_cfg = build(Plan, sections.get("plan", {}), "[plan]")
+    inject_cfg = build(Inject, sections.get("inject", {}), "[inject]")
+    with engines.engine("local", None, processes) as some:
+        return 0 if job.preflight(out, cutouts, bank, plan_cfg, inject_cfg, some) else 1
 
 
 @app.command

@@ -128,14 +128,15 @@ class Probe:
         told = tell(
             columns[f"probe.{self.name}"], lens, control, columns["host_id"][lens].astype(str)
         )
-        level, advice = _verdict(told, limit)
+        level, advice = verdict(told, limit)
         measured = f"AUC {told.auc}, by chance 0.500 ± {told.null:.3f}, p {told.p:.2f}"
         return Finding(
             gate, level, f"{measured}, {told.pairs} pairs", passes, told.auc.n, about, advice
         )
 
 
-def _verdict(told: Told, limit: float | None) -> tuple[Level, str]:
+def verdict(told: Told, limit: float | None) -> tuple[Level, str]:
+    """Level and advice: a set fails where a probe surely tells more than it may."""
     if limit is None:
         return Level.INFO, ""
     if told.auc.low > limit and told.p <= _SURELY:
