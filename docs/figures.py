@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from darkhaloscope.jobs.looks import look_at
+from darkhaloscope.jobs.set_report import resolved
 from darkhaloscope.jobs.stamps import images_of
-from darkhaloscope.jobs.validate import resolved
 from darkhaloscope.report import pictures
 
 PAIRS = 4

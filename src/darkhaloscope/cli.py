@@ -322,6 +322,10 @@ def validate(
         Path | None, Parameter(name=["--bank", "--cosmos-bank-h5"], help="its bank, for replay")
     ] = None,
     out: Annotated[Path | None, Parameter(help="folder of the report; default: the set's")] = None,
+    scores: Annotated[
+        Path | None,
+        Parameter(help="task_id and score of a model, CSV or Parquet: its completeness"),
+    ] = None,
     processes: _Processes = None,
     config: _Config = None,
     cfg: Annotated[Validate, _Flat] = Validate(),
@@ -331,7 +335,7 @@ def validate(
     from darkhaloscope.jobs import validate as job
 
     with engines.engine("local", None, processes) as some:
-        return 0 if job.validate(stamps, out or stamps, bank, cfg, some) else 1
+        return 0 if job.validate(stamps, out or stamps, bank, cfg, some, scores) else 1
 
 
 @app.command

@@ -533,6 +533,9 @@ class Validate(Stage):
     ] = 5000
     replay_rows: Annotated[int, _setting("rows rendered again from their columns", ge=1)] = 60
     sheet_pairs: Annotated[int, _setting("pairs shown in a contact sheet", ge=1, le=60)] = 12
+    score_threshold: Annotated[
+        float, _setting("with scores: a lens is recovered from this score upwards")
+    ] = 0.5
 
 
 class Export(Stage):

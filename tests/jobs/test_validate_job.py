@@ -14,6 +14,7 @@ import pytest
 from darkhaloscope.cli import run
 from darkhaloscope.io.files import read_json, write_json
 from darkhaloscope.io.parts import RECORD, digest_of_parts
+from darkhaloscope.jobs.looks import look_at
 
 
 @pytest.fixture
@@ -169,7 +170,11 @@ def test_failures_of_one_kind_only_are_seen(copy, inputs, capfd):
 def test_findings_are_json_with_all_that_a_script_needs(copy, inputs, capfd):
     _judge(copy, inputs, capfd)
     for finding in json.loads((copy / "findings.json").read_text())["findings"]:
-        assert {"gate", "level", "measured", "limit", "n", "about", "advice"} == set(finding)
+        said = {"gate", "level", "measured", "limit", "n", "about", "advice", "number"}
+        assert said == set(finding)
+        if finding["gate"].startswith("probe.") and finding["level"] != "skip":
+            number = finding["number"]
+            assert number["low"] <= number["value"] <= number["high"] and number["n"] == 24
 
 
 @pytest.mark.parametrize("threads", ["1", "4"])
@@ -184,3 +189,66 @@ def test_the_verdict_does_not_depend_on_the_machines_cores(copy, inputs, threads
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def _scored(stamps, path, change=lambda scores: scores):
+    tasks = [
+        t for p in sorted(stamps.glob("part-*")) for t in pq.read_table(p)["task_id"].to_pylist()
+    ]
+    scores = {task: 0.9 if task.endswith("-lens") else 0.1 for task in tasks}
+    rows = change(list(scores.items()))
+    path.write_text("task_id,score\n" + "".join(f"{task},{score}\n" for task, score in rows))
+    return path
+
+
+def test_completeness_is_that_of_a_model_where_its_scores_are_given(copy, tmp_path, capfd):
+    scores = _scored(copy, tmp_path / "scores.csv")
+    assert run(["validate", str(copy), "--scores", str(scores)]) == 0
+    found = read_json(copy / "findings.json")["completeness"]
+    assert found["recovered"] == "score >= 0.5, of 24 lenses with a score"
+    cells = [cell for cell in found["arc S/N"] if cell["n"]]
+    assert sum(cell["n"] for cell in cells) == 24
+    assert all(cell["share"]["value"] == 1 for cell in cells)
+    assert "Completeness by depth" in (copy / "report.html").read_text()
+    capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: [*rows, rows[0]], "twice"),
+        (lambda rows: [(task, "nan") for task, _ in rows], "no number"),
+        (lambda rows: [(task, "high") for task, _ in rows], "must be numbers"),
+        (lambda rows: [("other-00-lens", 0.5)], "of another set"),
+    ],
+)
+def test_scores_that_cannot_be_used_are_refused(copy, tmp_path, capfd, change, words):
+    scores = _scored(copy, tmp_path / "scores.csv", change)
+    assert run(["validate", str(copy), "--scores", str(scores)]) == 2
+    assert words in " ".join(capfd.readouterr().err.split())
+
+
+def test_scores_without_their_columns_are_refused(copy, tmp_path, capfd):
+    (tmp_path / "scores.csv").write_text("name,p\na,0.5\n")
+    assert run(["validate", str(copy), "--scores", str(tmp_path / "scores.csv")]) == 2
+    assert "lacks the columns task_id, score; it has name, p" in " ".join(
+        capfd.readouterr().err.split()
+    )
+    assert not (copy / "findings.json").exists()
+
+
+def test_a_set_seen_by_two_processes_is_judged_the_same(copy, inputs, capfd):
+    for processes in "12":
+        words = ["validate", str(copy), "--out", str(copy.parent / processes)]
+        assert run([*words, "--processes", processes]) == 0
+    capfd.readouterr()
+    one, two = ((copy.parent / n / "findings.json").read_bytes() for n in "12")
+    assert one == two
+
+
+def test_a_sample_of_pairs_is_whole_pairs_and_counts_stay_exact(copy):
+    whole, some = look_at(copy), look_at(copy, 0.4)
+    assert some.tally.kinds == whole.tally.kinds and len(some.tally.tasks) == 144
+    pairs = np.unique(some.sample["pair_id"].astype(str))
+    assert 0 < len(pairs) < 24
+    assert len(some.sample["pair_id"]) == 6 * len(pairs)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from darkhaloscope.evaluate.stats import Estimate
+
 
 class Level(StrEnum):
     """Only FAIL makes the exit code 1."""
@@ -30,6 +32,7 @@ class Finding:
     n: int  # unique hosts, or rows where the gate says so
     about: str  # what was asked, one sentence
     advice: str = ""  # what to do when it does not pass
+    number: Estimate | None = None  # what was measured, where it is a rate or an AUC
 
     @property
     def group(self) -> str:

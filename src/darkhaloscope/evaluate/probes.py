@@ -131,7 +131,14 @@ class Probe:
         level, advice = verdict(told, limit)
         measured = f"AUC {told.auc}, by chance 0.500 ± {told.null:.3f}, p {told.p:.2f}"
         return Finding(
-            gate, level, f"{measured}, {told.pairs} pairs", passes, told.auc.n, about, advice
+            gate,
+            level,
+            f"{measured}, {told.pairs} pairs",
+            passes,
+            told.auc.n,
+            about,
+            advice,
+            told.auc,
         )
 
 
@@ -196,6 +203,7 @@ def arc_control(columns: Columns) -> Finding:
         told.auc.n,
         about,
         "Nothing was added, or stamps are zeroed, or hosts and lenses swapped; or pairs are few.",
+        told.auc,
     )
 
 

@@ -113,6 +113,7 @@ def not_clipped(columns: Columns) -> Finding:
         unique_hosts(columns),
         "Pixels are neither clipped nor saturated nor filled.",
         "Negative pixels were clipped to 0, or bright ones to a limit: keep them all.",
+        share,
     )
 
 
@@ -130,6 +131,7 @@ def arc_snr(columns: Columns) -> Finding:
         unique_hosts(columns, "lens"),
         "Lensed light can be seen: matched S/N, sqrt(sum f^2 invvar) over bands.",
         "Raise source brightness or lower arc_mag_r_max.",
+        share,
     )
 
 

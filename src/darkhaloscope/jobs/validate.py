@@ -1,7 +1,5 @@
 """`dhs validate`: the data are judged, not the exit code of the job that made them."""
 
-import contextlib
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,20 +9,28 @@ import numpy as np
 
 from darkhaloscope.config import Validate
 from darkhaloscope.errors import DhsError
+from darkhaloscope.evaluate.completeness import (
+    AXES,
+    VISIBLE_SEEINGS,
+    VISIBLE_SNR_G,
+    completeness,
+    visible,
+)
 from darkhaloscope.evaluate.findings import Finding, Level, passed
 from darkhaloscope.evaluate.gates import judge
-from darkhaloscope.evaluate.stats import quantiles
 from darkhaloscope.evaluate.tally import Tally, hashes
 from darkhaloscope.io.bank import Bank, read_bank
 from darkhaloscope.io.files import write_json, write_text
 from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, digest_of_parts
+from darkhaloscope.io.scores import read_scores
 from darkhaloscope.io.tables import read_table
 from darkhaloscope.jobs.engine import Engine, Local
 from darkhaloscope.jobs.looks import Columns, look_at
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.replay import made_again
+from darkhaloscope.jobs.set_report import report
 from darkhaloscope.jobs.stamps import images_of, psf_images_of, record_of_stamps
-from darkhaloscope.report import figures, page, pictures
+from darkhaloscope.report.recovered import completeness_figures
 from darkhaloscope.schema import KINDS, QUARANTINE
 
 FINDINGS = "findings.json"
@@ -33,13 +39,20 @@ _HERE = Local()
 
 
 def validate(
-    stamps: Path, out: Path, bank_path: Path | None, cfg: Validate, engine: Engine = _HERE
+    stamps: Path,
+    out: Path,
+    bank_path: Path | None,
+    cfg: Validate,
+    engine: Engine = _HERE,
+    scores: Path | None = None,
 ) -> bool:
     """Judge a stamp set; write findings.json and report.html; True if no gate fails.
 
     bank_path : the bank it was made from; without it rows cannot be rendered again
+    scores : a model's, by task_id; completeness is that of the model then
     Raises DhsError if the set cannot be read, or is not finished
     """
+    scored = read_scores(scores) if scores else None
     record = record_of_stamps(stamps)
     pairs = record["usable"].get("lens", 0)
     look = look_at(stamps, min(1.0, cfg.sample_pairs / max(pairs, 1)), engine)
@@ -50,10 +63,19 @@ def validate(
     bank = read_bank(bank_path) if bank_path else None
     findings.append(replay(stamps, columns, bank, record, cfg.replay_rows))
     findings.sort(key=lambda finding: _ORDER.index(finding.group))
+    lenses, recovered, what = _recovery(columns, scored, cfg)
+    cells = {axis.name: completeness(lenses, recovered, (axis,)) for axis in AXES}
     write_json(
-        out / FINDINGS, {"digest": record["digest"], "findings": [asdict(f) for f in findings]}
+        out / FINDINGS,
+        {
+            "digest": record["digest"],
+            "findings": [asdict(f) for f in findings],
+            "completeness": {"recovered": what}
+            | {name: [asdict(cell) for cell in row] for name, row in cells.items()},
+        },
     )
-    write_text(out / REPORT, report(stamps, columns, findings, record, cfg))
+    curves = completeness_figures(lenses, recovered, what)
+    write_text(out / REPORT, report(stamps, columns, findings, record, cfg, curves))
     failed = [f for f in findings if f.level is Level.FAIL]
     for finding in failed:
         console.print(f"  [red]FAIL[/] {finding.gate}: {finding.measured}; limit {finding.limit}")
@@ -61,6 +83,28 @@ def validate(
     to_look_at = f"{unsure} to look at, " if unsure else ""
     console.print(f"gates: {good} pass, {to_look_at}{len(failed)} fail; report {out / REPORT}")
     return not failed
+
+
+def _recovery(
+    columns: Columns, scores: dict[str, float] | None, cfg: Validate
+) -> tuple[Columns, np.ndarray, str]:
+    """Lenses, which of them are recovered, and what that means."""
+    lens = columns["kind"] == "lens"
+    lenses = {name: values[lens] for name, values in columns.items()}
+    if scores is None:
+        return (
+            lenses,
+            visible(lenses),
+            f"g-band S/N >= {VISIBLE_SNR_G:g} and theta_E >= {VISIBLE_SEEINGS:g} PSF FWHM, what "
+            "experts see (Rojas et al. 2023)",
+        )
+    known = np.array([task in scores for task in lenses["task_id"]])
+    if not known.any():
+        raise DhsError("no lens of this set has a score: the scores are of another set")
+    lenses = {name: values[known] for name, values in lenses.items()}
+    found = np.array([scores[task] for task in lenses["task_id"]]) >= cfg.score_threshold
+    what = f"score >= {cfg.score_threshold:g}, of {known.sum()} lenses with a score"
+    return lenses, found, what
 
 
 _ORDER = ("integrity", "physics", "realism", "balance", "probe")
@@ -108,10 +152,10 @@ def whole_set(stamps: Path, record: dict, tally: Tally) -> Iterator[Finding]:
 
 def _quarantined(stamps: Path) -> dict[str, list[str]]:
     """Kind and pair of the rows in quarantine."""
-    names = ["kind", "pair_id"]
+    only = ["kind", "pair_id"]
     found = sorted((stamps / QUARANTINE_DIR).glob(PARTS))
-    tables = [read_table(path, QUARANTINE, names).to_pydict() for path in found]
-    return {name: [value for table in tables for value in table[name]] for name in names}
+    tables = [read_table(path, QUARANTINE, only).to_pydict() for path in found]
+    return {name: [value for table in tables for value in table[name]] for name in only}
 
 
 def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_rows: int) -> Finding:
@@ -150,61 +194,3 @@ def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_ro
 def _spread(indices: np.ndarray, n: int) -> np.ndarray:
     """About n of them, evenly over the set."""
     return indices[np.unique(np.linspace(0, len(indices) - 1, n).astype(int))]
-
-
-_SHEETS = (
-    ("The clearest lenses", "best", 0.5, "The highest arc S/N where theta_E exceeds the seeing."),
-    ("The faintest arcs", "worst", 0.5, "The lowest arc S/N of the set: could anyone see them?"),
-    ("A fair sample", "spread", 1.0, "Even steps in arc S/N, from the faintest to the brightest."),
-)
-"""Title, choice, share of `sheet_pairs`, caption."""
-
-
-def report(
-    stamps: Path, columns: Columns, findings: list[Finding], record: dict, cfg: Validate
-) -> str:
-    """The HTML page: verdict, pictures, gates, distributions, provenance."""
-    sheets = []
-    for title, how, share, caption in _SHEETS:
-        among = resolved(columns) if how == "best" else columns
-        chosen = pictures.choose(among, how, max(1, round(share * cfg.sheet_pairs)))
-        images = images_of(stamps, set(pictures.task_ids(columns, chosen)))
-        sheet = pictures.contact_sheet(pictures.pairs_of(columns, images, chosen))
-        sheets.append((title, caption, sheet))
-    return page.page(
-        title="DarkHaloScope stamp set",
-        summary=_summary(columns),
-        findings=findings,
-        sheets=sheets,
-        figures=figures.distributions(columns),
-        provenance={key: _readable(value) for key, value in record.items()},
-    )
-
-
-def _readable(value) -> str:
-    """Settings travel as JSON text; here they are for reading."""
-    with contextlib.suppress(TypeError, ValueError):
-        value = json.loads(value)
-    return value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True)
-
-
-def resolved(columns: Columns) -> Columns:
-    """The rows whose Einstein radius exceeds the seeing; all rows where none does."""
-    resolved = columns["theta_E_arcsec"] > columns["psf_fwhm_r_arcsec"]
-    resolved |= not (resolved & (columns["kind"] == "lens")).any()
-    return {name: values[resolved] for name, values in columns.items()}
-
-
-def _summary(columns: Columns) -> dict[str, str]:
-    """Key figures: what the set holds."""
-    lens = columns["kind"] == "lens"
-    low, middle, high = quantiles(columns["arc_snr"][lens], (5, 50, 95))
-    return {
-        "stamps": f"{len(lens):,}",
-        "of them lenses": f"{lens.sum():,}",
-        "unique hosts": f"{len(np.unique(columns['host_id'].astype(str))):,}",
-        "source templates": f"{len(np.unique(columns['template_id'].astype(str))):,}",
-        "stamp": f"{columns['size_pix'][0]} pix, {columns['pixel_scale_arcsec'][0]} arcsec/pix",
-        "Einstein radius, median": f"{np.median(columns['theta_E_arcsec'][lens]):.2f} arcsec",
-        "arc S/N, 5/50/95%": f"{low:.0f} / {middle:.0f} / {high:.0f}",
-    }

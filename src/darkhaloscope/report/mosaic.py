@@ -36,5 +36,7 @@ def mosaic(
         axes = figure.add_axes(at)
         axes.set_axis_off()
         axes.imshow(rgb(image, sigma), origin="lower", interpolation="nearest", aspect="auto")
-        figure.text(left / width, 1 - (top + side + 11) / height, caption, color=_TEXT, fontsize=6.5)
+        figure.text(
+            left / width, 1 - (top + side + 11) / height, caption, color=_TEXT, fontsize=6.5
+        )
     return png_bytes(figure)

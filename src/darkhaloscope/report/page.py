@@ -1,5 +1,6 @@
 """The report as one HTML file that needs nothing else: no script, no network, no other file."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ def page(
     sheets: Sequence[tuple[str, str, bytes]],
     figures: Sequence[FigurePng],
     provenance: Mapping[str, str],
+    evidence: Mapping[str, str] | None = None,
 ) -> str:
     """One HTML file: verdict, contact sheets, gates, distributions, provenance.
 
@@ -37,6 +39,7 @@ def page(
     findings : in any order; failing gates are listed first, each level in the order given
     sheets : (title, caption, PNG bytes)
     provenance : label to text (configuration, digests, versions), folded away
+    evidence : gate, or the beginning of its name, to the title of the picture that shows it
     Raises ValueError if a picture is no PNG
     """
     environment = Environment(
@@ -50,12 +53,65 @@ def page(
         title=title,
         summary=summary,
         verdict=verdict(findings),
-        findings=sorted(findings, key=lambda finding: WORST_FIRST.index(finding.level)),
+        findings=findings,
+        groups=groups(findings),
+        evidence=_links(
+            findings, evidence or {}, [*titles_of(sheets), *(f.title for f in figures)]
+        ),
         sheets=[_picture(*sheet) for sheet in sheets],
         figures=[_picture(figure.title, figure.caption, figure.png) for figure in figures],
         provenance=provenance,
         symbols=SYMBOLS,
     )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Gates of one kind, the worst first; open if one of them wants to be looked at."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    counts: tuple[tuple[Level, int], ...]
+
+    @property
+    def open(self) -> bool:
+        return any(f.level in _TO_LOOK_AT for f in self.findings)
+
+
+_TO_LOOK_AT = {Level.FAIL, Level.WARN}
+
+
+def groups(findings: Sequence[Finding]) -> list[Group]:
+    """Those with a failing gate come first."""
+    made = []
+    for name in dict.fromkeys(finding.group for finding in findings):
+        some = sorted(
+            (f for f in findings if f.group == name), key=lambda f: WORST_FIRST.index(f.level)
+        )
+        counts = ((level, sum(f.level is level for f in some)) for level in WORST_FIRST)
+        made.append(Group(name, tuple(some), tuple((level, n) for level, n in counts if n)))
+    return sorted(made, key=lambda group: WORST_FIRST.index(group.findings[0].level) > 0)
+
+
+def titles_of(sheets: Sequence[tuple[str, str, bytes]]) -> list[str]:
+    return [title for title, _, _ in sheets]
+
+
+def _links(
+    findings: Sequence[Finding], evidence: Mapping[str, str], titles: Sequence[str]
+) -> dict[str, str]:
+    """Of each gate the anchor of the picture that shows it, where it is on the page."""
+    found = {}
+    for f in findings:
+        named = [title for start, title in evidence.items() if f.gate.startswith(start)]
+        if named and named[-1] in titles:
+            found[f.gate] = anchor(named[-1])
+    return found
+
+
+def anchor(title: str) -> str:
+    """A title as the name of a place on the page."""
+    return "picture-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def verdict(findings: Sequence[Finding]) -> Verdict:
@@ -85,4 +141,11 @@ def verdict(findings: Sequence[Finding]) -> Verdict:
 def _picture(title: str, caption: str, png: bytes) -> dict[str, object]:
     width, height = png_size(png)
     uri = "data:image/png;base64," + b64encode(png).decode("ascii")
-    return {"title": title, "caption": caption, "uri": uri, "width": width, "height": height}
+    return {
+        "id": anchor(title),
+        "title": title,
+        "caption": caption,
+        "uri": uri,
+        "width": width,
+        "height": height,
+    }
