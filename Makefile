@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines kills recovery sky docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate kills recovery sky docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -53,6 +53,13 @@ kills: $(VENV)/.dev
 
 bench-plan: $(VENV)/.dev
 	$(BIN)/python bench/plan.py
+
+# False alarms of gates on healthy sets, and what probes detect: half an hour.
+bench-gates: $(VENV)/.dev
+	$(BIN)/python bench/alarms.py
+
+bench-validate: $(VENV)/.dev
+	$(BIN)/python bench/validate.py
 
 recovery: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/recovery.py --write

@@ -530,7 +530,7 @@ class Validate(Stage):
 
     sample_pairs: Annotated[
         int, _setting("pairs that distributions and probes are taken from, about", ge=20)
-    ] = 5000
+    ] = 2500
     replay_rows: Annotated[int, _setting("rows rendered again from their columns", ge=1)] = 60
     sheet_pairs: Annotated[int, _setting("pairs shown in a contact sheet", ge=1, le=60)] = 12
     score_threshold: Annotated[

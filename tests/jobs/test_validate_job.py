@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from darkhaloscope.cli import run
 from darkhaloscope.io.files import read_json, write_json
 from darkhaloscope.io.parts import RECORD, digest_of_parts
 from darkhaloscope.jobs.looks import look_at
+from memory import peak_mib
 
 
 @pytest.fixture
@@ -252,3 +254,20 @@ def test_a_sample_of_pairs_is_whole_pairs_and_counts_stay_exact(copy):
     pairs = np.unique(some.sample["pair_id"].astype(str))
     assert 0 < len(pairs) < 24
     assert len(some.sample["pair_id"]) == 6 * len(pairs)
+
+
+def _seen(folder: Path, share: float) -> None:
+    look_at(folder, share)
+
+
+def test_memory_does_not_grow_with_the_set(stamps, tmp_path):
+    """Forty times the rows, the same sample."""
+    peaks = []
+    for copies in (1, 40):
+        folder = tmp_path / str(copies)
+        folder.mkdir()
+        for n in range(copies):
+            for i, part in enumerate(sorted(stamps.glob("part-*.parquet"))):
+                (folder / f"part-{5 * n + i:05d}.parquet").symlink_to(part)
+        peaks.append(peak_mib(_seen, folder, 0.5 / copies))
+    assert peaks[1] < peaks[0] + 40

@@ -43,13 +43,15 @@ def features(
     images : (row, band, y, x), nmgy; columns : of the same rows
     """
     size = images.shape[-1]
-    finite = np.nan_to_num(images, posinf=0.0, neginf=0.0).astype(np.float64)
+    known = np.isfinite(images)
+    finite = images if known.all() else np.where(known, images, np.float32(0))
     where = regions(size, pixel_scale)
     outer = finite[..., where["outer"]]
     rings = _rings(finite, pixel_scale)
     core = [_mean(finite, where["core"]), _mean(finite, _disc(size, 0.4 / pixel_scale))]
-    total = np.arcsinh(finite.sum((2, 3)))
-    spread = np.quantile(outer, _QUANTILES, axis=-1)
+    total = np.arcsinh(finite.sum((2, 3), dtype=np.float64))
+    at = [round(share * (outer.shape[-1] - 1)) for share in _QUANTILES]
+    spread = np.moveaxis(np.sort(outer, axis=-1)[..., at], -1, 0)
     arc = finite[..., where["arc"]]
     return {
         "core": np.concatenate(core, axis=1),
@@ -60,7 +62,7 @@ def features(
         "normalisation": np.concatenate(
             [spread[2], spread[3] - spread[1], finite.min((2, 3))], axis=1
         ),
-        "masks": _masks(images, where),
+        "masks": _masks((~known, images == 0), where),
         "profile": rings[:, BANDS.index("r")],
         "arc": np.concatenate([arc.mean(-1), arc.max(-1), arc.std(-1)], axis=1),
     }
@@ -93,7 +95,9 @@ def _rings(images: np.ndarray, pixel_scale: float) -> np.ndarray:
     ring = np.digitize(np.hypot(x, y) * pixel_scale, _RINGS_ARCSEC[1:]).ravel()
     n = len(_RINGS_ARCSEC) - 1
     weight = (ring[:, None] == np.arange(n)).astype(float)
-    return images.reshape(*images.shape[:2], size * size) @ (weight / np.maximum(weight.sum(0), 1))
+    weight = (weight / np.maximum(weight.sum(0), 1)).astype(images.dtype)
+    flat = images.reshape(len(images) * images.shape[1], size * size)
+    return (flat @ weight).reshape(*images.shape[:2], n)
 
 
 def _table(columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -115,8 +119,11 @@ def _noise_power(images: np.ndarray) -> np.ndarray:
     return np.log(np.concatenate(bins, axis=1) + 1e-30)
 
 
-def _masks(images: np.ndarray, where: dict[str, np.ndarray]) -> np.ndarray:
+def _masks(lost: tuple[np.ndarray, ...], where: dict[str, np.ndarray]) -> np.ndarray:
     """Counts of pixels without data, by cause, band and region."""
-    lost = (~np.isfinite(images), images == 0)
-    counts = [which[..., there].sum(-1) for which in lost for there in where.values()]
+    counts = [
+        np.count_nonzero(which[..., there], axis=-1) if which.any() else np.zeros(which.shape[:2])
+        for which in lost
+        for there in where.values()
+    ]
     return np.concatenate(counts, axis=1).astype(float)

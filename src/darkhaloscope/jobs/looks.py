@@ -101,8 +101,7 @@ def look(rows: Columns, share: float) -> Look:
     chosen = _chosen(rows["pair_id"], share)
     sample = {name: values[chosen] for name, values in columns.items()}
     few, theirs = images[chosen], host[chosen]
-    added = np.where((theirs >= 0)[:, None, None, None], few - images[theirs], np.nan)
-    fine = fine_shares(np.nan_to_num(added))
+    fine = fine_shares(few - images[np.where(theirs >= 0, theirs, np.flatnonzero(chosen))])
     probes = features(few, sample, scale)
     sample |= {f"metric.added_fine_{band}": fine[:, i] for i, band in enumerate(BANDS)}
     return Look(tally(columns), sample | {f"probe.{name}": of for name, of in probes.items()})
