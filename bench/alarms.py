@@ -76,7 +76,7 @@ def _share(features, columns, lens, control, n: int, auc: float, limit: float) -
         width = x[:, which].std() or 1.0
         x[:n, which] += norm.ppf(auc) * np.sqrt(2) * width
         x[:, which] += 1e-9 * rng.standard_normal(2 * n) * width
-        told = tell(x, np.arange(n), n + np.arange(n), columns["host_id"][lens[some]])
+        told = tell(x, np.arange(n), n + np.arange(n), columns["host_id"][rows].astype(str))
         failed += verdict(told, limit)[0] is Level.FAIL
     return failed / DRAWS
 

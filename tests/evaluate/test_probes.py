@@ -20,7 +20,7 @@ def _features(seed: int, shift: float, columns: int = 8) -> np.ndarray:
 def _told(features, hosts=None):
     n = len(features) // 2
     names = np.arange(n).astype(str) if hosts is None else hosts
-    return tell(features, np.arange(n), n + np.arange(n), names)
+    return tell(features, np.arange(n), n + np.arange(n), np.concatenate([names, names]))
 
 
 def test_chance_alone_is_seldom_taken_for_more():

@@ -19,7 +19,7 @@ _MATCHED = (
 )
 
 
-def matched_hosts(columns: Columns) -> Finding:
+def hosts(columns: Columns) -> Finding:
     controls = [kind for kind in kinds_of(columns) if kind != "lens"]
     names = [name for name in _MATCHED if name in columns and np.isfinite(columns[name]).any()]
     limit = 0.01 / max(len(names) * len(controls), 1)
@@ -43,7 +43,7 @@ def matched_hosts(columns: Columns) -> Finding:
     )
 
 
-def sky_of_splits(columns: Columns) -> Finding:
+def sky(columns: Columns) -> Finding:
     """No stamp of one split shares pixels with one of another."""
     hosts = np.unique(columns["host_id"].astype(str), return_index=True)[1]
     ra, dec = np.radians(columns["ra_deg"][hosts]), np.radians(columns["dec_deg"][hosts])
@@ -83,7 +83,7 @@ def effective_n(columns: Columns) -> Finding:
     )
 
 
-def splits_filled(columns: Columns) -> Finding:
+def split_shares(columns: Columns) -> Finding:
     first = np.unique(columns["host_id"].astype(str), return_index=True)[1]
     split = columns["split"][first].astype(str)
     shares = {name: float((split == name).mean()) for name in ("train", "val", "test")}
@@ -100,8 +100,8 @@ def splits_filled(columns: Columns) -> Finding:
 
 
 BALANCE: tuple[Callable[[Columns], Finding], ...] = (
-    matched_hosts,
-    sky_of_splits,
+    hosts,
+    sky,
     effective_n,
-    splits_filled,
+    split_shares,
 )

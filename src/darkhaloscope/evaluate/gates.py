@@ -1,13 +1,16 @@
 """Every gate on a stamp set. A new gate is a new function in its group's list.
 
-Gates of integrity judge the count of all rows, the others a sample of whole pairs. Every gate
-states its limit where it is judged; n counts unique hosts unless it says otherwise.
+A gate is named by its group and its function. Gates of integrity judge the count of all rows, the
+others a sample of whole pairs. Every gate states its limit where it is judged; n counts unique
+hosts unless it says otherwise.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
 from darkhaloscope.evaluate.balance import BALANCE
-from darkhaloscope.evaluate.findings import Finding
+from darkhaloscope.evaluate.findings import Finding, Level
 from darkhaloscope.evaluate.integrity import COUNTED
 from darkhaloscope.evaluate.physics import PHYSICS
 from darkhaloscope.evaluate.probes import probe_all
@@ -15,9 +18,11 @@ from darkhaloscope.evaluate.realism import REALISM
 from darkhaloscope.evaluate.sample import Columns
 from darkhaloscope.evaluate.tally import Tally
 
+_SAMPLED = {"physics": PHYSICS, "realism": REALISM, "balance": BALANCE}
+
 
 def judge(tally: Tally, columns: Columns) -> list[Finding]:
-    """All gates that need nothing but the set itself.
+    """All gates that need nothing but the set itself; those whose columns are not there, skipped.
 
     tally : of all rows; columns : a sample of whole pairs, see sample.Columns
     Raises ValueError if no row is of kind lens
@@ -27,6 +32,18 @@ def judge(tally: Tally, columns: Columns) -> list[Finding]:
     with np.errstate(all="ignore"):  # impossible values are what gates are for
         return [
             *(gate(tally) for gate in COUNTED),
-            *(gate(columns) for gate in (*PHYSICS, *REALISM, *BALANCE)),
+            *(_asked(gate, f"{group}.{gate.__name__}", columns)
+              for group, gates in _SAMPLED.items() for gate in gates),
             *probe_all(columns),
-        ]
+        ]  # fmt: skip
+
+
+def _asked(gate: Callable[[Columns], Finding], name: str, columns: Columns) -> Finding:
+    try:
+        return gate(columns)
+    except KeyError as missing:
+        column = str(missing.args[0])
+        if column in columns:
+            raise
+        advice = "Sets of another layout are judged by what they have."
+        return Finding(name, Level.SKIP, f"no column {column}", "", 0, "", advice)

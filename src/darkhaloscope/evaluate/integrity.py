@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from darkhaloscope.evaluate.findings import Finding, passed
+from darkhaloscope.evaluate.findings import Finding, Level, passed
 from darkhaloscope.evaluate.tally import Tally
 
 
@@ -12,6 +12,8 @@ def _counted(name: str, fault: str, measured: str, about: str, advice: str):
     """A gate that allows no row of one fault."""
 
     def gate(tally: Tally) -> Finding:
+        if fault in tally.columns["absent"]:
+            return _skipped(f"integrity.{name}", fault, about)
         n = tally.faults[fault]
         return Finding(
             f"integrity.{name}",
@@ -24,6 +26,10 @@ def _counted(name: str, fault: str, measured: str, about: str, advice: str):
         )
 
     return gate
+
+
+def _skipped(gate: str, column: str, about: str) -> Finding:
+    return Finding(gate, Level.SKIP, f"no column {column}", "", 0, about, "Nothing to judge by.")
 
 
 def _named(name: str, fault: str, about: str, advice: str):
@@ -65,7 +71,7 @@ flags = _counted(
     "Flagged rows are in quarantine, not here.",
     "Rows were put back from quarantine: leave them there.",
 )
-label_is_kind = _counted(
+label = _counted(
     "label",
     "label",
     "{n} rows",
@@ -135,29 +141,36 @@ units = _named(
 
 
 def hosts_untouched(tally: Tally) -> Finding:
+    about = "Rows of kind host carry nothing but the survey's own pixels."
+    if "arc_flux_r_nmgy" in tally.columns["absent"]:
+        return _skipped("physics.hosts_untouched", "arc_flux_r_nmgy", about)
     return Finding(
         "physics.hosts_untouched",
         passed(tally.added_to_hosts == 0),
         f"largest flux added to a host row {tally.added_to_hosts:.3g} nmgy",
         "0 nmgy",
         tally.n_hosts,
-        "Rows of kind host carry nothing but the survey's own pixels.",
+        about,
         "The renderer drew on a control row.",
     )
 
 
-def one_split_each(tally: Tally) -> Finding:
-    leaks = {
-        what: len(both) - len(np.unique(both[:, 0]))
-        for what, both in (("hosts", tally.hosts), ("templates", tally.templates))
-    }
+def splits(tally: Tally) -> Finding:
+    about = "No host and no source template is in two of train, val and test."
+    absent = tally.columns["absent"]
+    if "split" in absent:
+        return _skipped("balance.splits", "split", about)
+    named = {"hosts": tally.hosts} | (
+        {} if "template_id" in absent else {"templates": tally.templates}
+    )
+    leaks = {what: len(both) - len(np.unique(both[:, 0])) for what, both in named.items()}
     return Finding(
         "balance.splits",
         passed(not any(leaks.values())),
         ", ".join(f"{n} {what}" for what, n in leaks.items()) + " in two splits",
         "0",
         tally.n_hosts,
-        "No host and no source template is in two of train, val and test.",
+        about,
         "Split by sky and by template before planning.",
     )
 
@@ -170,9 +183,9 @@ COUNTED: tuple[Callable[[Tally], Finding], ...] = (
     complete_pairs,
     equal_within_pairs,
     equal_nullity,
-    label_is_kind,
+    label,
     flags,
     units,
     hosts_untouched,
-    one_split_each,
+    splits,
 )

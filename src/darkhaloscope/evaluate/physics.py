@@ -153,7 +153,7 @@ def _psf_variance(rows: Columns) -> np.ndarray:
     return np.where(rows["psf_model"] == "gaussian", (fwhm * SIGMA_PER_FWHM) ** 2, moffat)
 
 
-def sharpness(columns: Columns) -> Finding:
+def psf_applied(columns: Columns) -> Finding:
     """Nothing in the added light is sharper than the PSF lets through."""
     gate, limit = "physics.psf_applied", "<= 0.02 in every band"
     about = "Added light has no power at frequencies that the PSF cuts off, in any band."
@@ -187,5 +187,5 @@ PHYSICS: tuple[Callable[[Columns], Finding], ...] = (
     nothing_else,
     light_centre,
     image_radius,
-    sharpness,
+    psf_applied,
 )

@@ -4,7 +4,7 @@ Each is a discriminant on the ranks of its features and their squares, scored on
 not fitted on. Its null comes from the same fit with lens and control exchanged in pairs at random.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +37,9 @@ class Told:
 
 
 def tell(features: np.ndarray, lens: np.ndarray, control: np.ndarray, hosts: np.ndarray) -> Told:
-    """Fit and score one probe on pairs.
+    """Fit and score one probe on pairs, or on as many rows of either kind that are none.
 
-    features : (row, feature); lens, control : rows of each pair; hosts : of each pair
+    features : (row, feature); lens, control : rows of each pair; hosts : (row,)
     Raises ValueError for fewer than LEAST_PAIRS pairs
     """
     n = len(lens)
@@ -48,8 +48,9 @@ def tell(features: np.ndarray, lens: np.ndarray, control: np.ndarray, hosts: np.
     x = _prepared(np.concatenate([features[lens], features[control]]))
     turns = generator("probe", str(n), "permutations").integers(0, 2, (n, _PERMUTATIONS)) * 2 - 1
     truth = np.concatenate([np.ones((n, 1)), turns], axis=1)
-    scores = _scores(x, np.concatenate([truth, -truth]), np.concatenate([hosts, hosts]))
-    found = auc(scores[:n, 0], scores[n:, 0], (hosts, hosts))
+    theirs = hosts[lens], hosts[control]
+    scores = _scores(x, np.concatenate([truth, -truth]), np.concatenate(theirs))
+    found = auc(scores[:n, 0], scores[n:, 0], theirs)
     nulls = _aucs(scores[:, 1:], np.concatenate([turns, -turns]) > 0)
     p = (1 + int((nulls >= found.value).sum())) / (1 + _PERMUTATIONS)
     return Told(found, p, float(nulls.std()), n)
@@ -92,17 +93,29 @@ def _aucs(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 def pairs_of(columns: Columns, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of lens and of one kind of control in the pairs that have both; PAIRS at most."""
+    """Rows of lens and of one kind of control in the pairs that have both; PAIRS at most.
+
+    Where no pair has both, the set is not paired: then as many rows of either kind, as they come.
+    """
     row_of = {
         name: dict(zip(columns["pair_id"][rows], rows, strict=True))
         for name in ("lens", kind)
         for rows in [np.flatnonzero(columns["kind"] == name)]
     }
-    shared = sorted(row_of["lens"].keys() & row_of[kind].keys())
-    if len(shared) > PAIRS:
-        shared = sorted(shared, key=lambda pair: unit_interval(pair, "probe"))[:PAIRS]
-    lens, control = ([row_of[name][pair] for pair in shared] for name in ("lens", kind))
+    shared = _some(row_of["lens"].keys() & row_of[kind].keys())
+    if shared:
+        lens, control = ([row_of[name][pair] for pair in shared] for name in ("lens", kind))
+    else:
+        most = min(PAIRS, len(row_of["lens"]), len(row_of[kind]))
+        lens, control = (
+            [row_of[name][pair] for pair in _some(row_of[name])[:most]] for name in ("lens", kind)
+        )
     return np.array(lens, int), np.array(control, int)
+
+
+def _some(names: Iterable[str]) -> list[str]:
+    """PAIRS of them at most, whatever their order."""
+    return sorted(names, key=lambda name: unit_interval(str(name), "probe"))[:PAIRS]
 
 
 @dataclass(frozen=True)
@@ -125,9 +138,8 @@ class Probe:
         if len(lens) < LEAST_PAIRS:
             advice = f"Too few pairs to tell; {LEAST_PAIRS} are needed."
             return Finding(gate, Level.SKIP, f"{len(lens)} pairs", passes, 0, about, advice)
-        told = tell(
-            columns[f"probe.{self.name}"], lens, control, columns["host_id"][lens].astype(str)
-        )
+        hosts = columns["host_id"].astype(str)
+        told = tell(columns[f"probe.{self.name}"], lens, control, hosts)
         level, advice = verdict(told, limit)
         measured = f"AUC {told.auc}, by chance 0.500 ± {told.null:.3f}, p {told.p:.2f}"
         return Finding(
@@ -190,8 +202,7 @@ def arc_control(columns: Columns) -> Finding:
     lens, control = pairs_of(columns, "host")
     if len(lens) < LEAST_PAIRS:
         return Finding(gate, Level.SKIP, f"{len(lens)} pairs with a host row", limit, 0, about)
-    hosts = columns["host_id"][lens].astype(str)
-    told = tell(columns["probe.arc"], lens, control, hosts)
+    told = tell(columns["probe.arc"], lens, control, columns["host_id"].astype(str))
     level = Level.PASS if told.auc.low > 0.5 else Level.FAIL
     if level is Level.FAIL and told.pairs < _SURE_PAIRS:
         level = Level.WARN

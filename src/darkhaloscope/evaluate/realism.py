@@ -39,7 +39,7 @@ NOISE_CORRELATION = (0.02, 0.45)
 bands scatter about that."""
 
 
-def noise_untouched(columns: Columns) -> Finding:
+def sky_noise(columns: Columns) -> Finding:
     """Noise and its correlation, of lenses over that of hosts."""
     gate, limit = "realism.sky_noise", "0.97 to 1.03"
     about = "Injection leaves the sky's noise as it was."
@@ -82,7 +82,7 @@ def noise_correlation(columns: Columns) -> Finding:
     )
 
 
-def noise_of_columns(columns: Columns) -> Finding:
+def noise_units(columns: Columns) -> Finding:
     """The noise in the pixels is that of the columns: a check of units.
 
     Columns are from whole cutouts, whose galaxies widen them by some percent.
@@ -102,7 +102,7 @@ def noise_of_columns(columns: Columns) -> Finding:
     )
 
 
-def not_clipped(columns: Columns) -> Finding:
+def clipping(columns: Columns) -> Finding:
     """Noise never repeats a band's least or largest value; clipping does."""
     share = rate(int((columns["metric.flat"] > _REPEATS).sum()), len(columns["metric.flat"]))
     return Finding(
@@ -135,7 +135,7 @@ def arc_snr(columns: Columns) -> Finding:
     )
 
 
-def arc_below_host(columns: Columns) -> Finding:
+def arc_host(columns: Columns) -> Finding:
     arc = mag_from_flux(of(columns, "arc_flux_r_nmgy", "lens"))
     difference = arc - of(columns, "host_mag_r", "lens")
     known = np.isfinite(difference)
@@ -156,10 +156,10 @@ def arc_below_host(columns: Columns) -> Finding:
     )
 
 
-def einstein_radii(columns: Columns) -> Finding:
-    theta_E = of(columns, "theta_E_arcsec", "lens")
-    middle = float(np.median(theta_E))
-    error = float(np.std(theta_E) * np.sqrt(np.pi / 2 / max(len(theta_E), 1)))
+def theta_E(columns: Columns) -> Finding:
+    radii = of(columns, "theta_E_arcsec", "lens")
+    middle = float(np.median(radii))
+    error = float(np.std(radii) * np.sqrt(np.pi / 2 / max(len(radii), 1)))
     low, high = COLLETT_THETA_E_16_84
     return Finding(
         "realism.theta_E",
@@ -172,7 +172,7 @@ def einstein_radii(columns: Columns) -> Finding:
     )
 
 
-def source_sizes(columns: Columns) -> Finding:
+def source_size(columns: Columns) -> Finding:
     middle, error = median_and_error(of(columns, "source_hlr_arcsec", "lens"))
     low, high = COLLETT_SOURCE_HLR_16_84
     return Finding(
@@ -233,14 +233,14 @@ def survey_conditions(columns: Columns) -> Finding:
 
 
 REALISM: tuple[Callable[[Columns], Finding], ...] = (
-    noise_untouched,
+    sky_noise,
     noise_correlation,
-    noise_of_columns,
-    not_clipped,
+    noise_units,
+    clipping,
     arc_snr,
-    arc_below_host,
-    einstein_radii,
-    source_sizes,
+    arc_host,
+    theta_E,
+    source_size,
     source_colours,
     survey_conditions,
 )

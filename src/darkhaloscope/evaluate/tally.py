@@ -89,30 +89,34 @@ def tally(columns: Columns) -> Tally:
     """
     kind = columns["kind"].astype(str)
     pair = np.unique(columns["pair_id"].astype(str), return_inverse=True)[1]
-    lit = kind != "host"
+    hosts = kind == "host"
     faults = {
         "bad_pixels": columns["metric.bad_pixels"] > 0,
         "empty": columns["metric.empty"] > 0,
-        "label": columns["label"] != (kind == "lens"),
-        "flags": (columns["flags"] & int(FATAL)) != 0,
         "broken_pairs": _broken(kind, pair),
     }
-    added = [np.abs(columns[name][~lit]).max(initial=0) for name in band_columns(_ARC_FLUX)]
+    if "label" in columns:
+        faults["label"] = columns["label"] != (kind == "lens")
+    if "flags" in columns:
+        faults["flags"] = (columns["flags"] & int(FATAL)) != 0
+    light = [name for name in band_columns(_ARC_FLUX) if name in columns]
+    added = [np.abs(columns[name][hosts]).max(initial=0) for name in light]
     names = {
         "telling": frozenset(_telling(columns, pair)),
         "leaking": frozenset(_leaking(columns, kind, pair)),
         "units": frozenset(_beyond(columns)),
+        "absent": frozenset(name for name in _ASKED_FOR if name not in columns),
     }
     return Tally(
         Counter(kind.tolist()),
         Counter({name: int(which.sum()) for name, which in faults.items()}),
         names,
-        float(np.max(added)),
+        float(np.max(added, initial=0)),
         hashes(columns["task_id"]),
         np.unique(hashes(columns["pair_id"])),
         columns["metric.pixels"][kind == "lens"],
         _with_split(columns, "host_id"),
-        _with_split(columns, "template_id"),
+        _with_split(columns, "template_id" if "template_id" in columns else "host_id"),
     )
 
 
@@ -138,6 +142,8 @@ def together(tallies: Iterable[Tally]) -> Tally:
 
 
 _ARC_FLUX = "arc_flux_{b}_nmgy"
+_ASKED_FOR = ("label", "flags", "split", "template_id", *band_columns(_ARC_FLUX))
+"""Columns that ours always have and another layout may not."""
 
 
 def _broken(kind: np.ndarray, pair: np.ndarray) -> np.ndarray:
@@ -181,7 +187,8 @@ def _beyond(columns: Columns) -> list[str]:
 
 
 def _with_split(columns: Columns, name: str) -> np.ndarray:
-    both = np.stack([hashes(columns[name]), hashes(columns["split"])], axis=1)
+    split = columns.get("split", np.zeros(len(columns[name]), int))
+    both = np.stack([hashes(columns[name]), hashes(split)], axis=1)
     return np.unique(both, axis=0)
 
 
