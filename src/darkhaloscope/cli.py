@@ -335,7 +335,8 @@ def validate(
     from darkhaloscope.jobs import validate as job
 
     with engines.engine("local", None, processes) as some:
-        return 0 if job.validate(stamps, out or stamps, bank, cfg, some, scores) else 1
+        here = stamps.parent if stamps.is_file() else stamps
+        return 0 if job.validate(stamps, out or here, bank, cfg, some, scores) else 1
 
 
 @app.command

@@ -14,7 +14,6 @@ from darkhaloscope.evaluate.integrity import COUNTED
 from darkhaloscope.evaluate.probes import PROBES
 from darkhaloscope.io.bank import read_bank
 from darkhaloscope.io.parts import parts_in
-from darkhaloscope.io.tables import read_pieces
 from darkhaloscope.jobs import looks
 from darkhaloscope.jobs.banks import bank_hybrid
 from darkhaloscope.jobs.engine import Local
@@ -34,7 +33,7 @@ def healthy(tmp_path_factory):
     cutouts_synthetic(cutouts, CutoutsSynthetic(n_hosts=HOSTS), 2)
     plan(rows, cutouts, bank, Plan(spiral_fraction=0.5))
     inject_all(stamps, rows, cutouts, bank, Inject(), Local(2))
-    tables = [t for p in parts_in(stamps) for t in looks.whole_pairs(read_pieces(p, looks.NAMES))]
+    tables = [t for p in parts_in(stamps) for t in looks.whole_pairs(looks.pieces_of(p))]
     return {n: np.concatenate([t[n] for t in tables]) for n in tables[0]}, read_bank(bank)
 
 

@@ -102,7 +102,8 @@ def _rings(images: np.ndarray, pixel_scale: float) -> np.ndarray:
 
 def _table(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Columns and where they are empty."""
-    values = np.stack([np.asarray(columns[n], float) for n in _METADATA if n in columns], axis=1)
+    there = [np.asarray(columns[n], float) for n in _METADATA if n in columns]
+    values = np.stack(there or [np.zeros(len(columns["kind"]))], axis=1)
     return np.concatenate([np.nan_to_num(values), np.isnan(values)], axis=1)
 
 

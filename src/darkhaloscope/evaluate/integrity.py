@@ -81,6 +81,18 @@ label = _counted(
 
 
 def complete_pairs(tally: Tally) -> Finding:
+    """A set in which no row is paired may be good, but nothing ties its kinds together."""
+    about = "Every pair has one lens and each kind of control once at most, all in one file."
+    if len(tally.pairs) == tally.rows > tally.kinds["lens"]:
+        return Finding(
+            "integrity.complete_pairs",
+            Level.WARN,
+            "rows are not paired",
+            "0",
+            tally.n_hosts,
+            about,
+            "Lenses and controls stand on other hosts: what differs between hosts tells the label.",
+        )
     apart = len(tally.pairs) - len(np.unique(tally.pairs))
     broken = tally.faults["broken_pairs"] + apart
     return Finding(
@@ -89,7 +101,7 @@ def complete_pairs(tally: Tally) -> Finding:
         f"{broken} of {len(tally.pairs)} pairs incomplete",
         "0",
         tally.n_hosts,
-        "Every pair has one lens and each kind of control once at most, all in one file.",
+        about,
         "Causes must strike whole pairs, never one kind: look into the quarantine table.",
     )
 

@@ -3,18 +3,18 @@
 What is kept does not grow with the set but for a few bytes a row.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.features import features, fine_shares
 from darkhaloscope.evaluate.metrics import added_metrics, host_rows, stamp_metrics
 from darkhaloscope.evaluate.tally import Tally, tally, together
+from darkhaloscope.io.others import read_rows, tables_in
 from darkhaloscope.io.parts import QUARANTINE_DIR, parts_in
 from darkhaloscope.io.tables import columns_of, images_in, read_pieces
 from darkhaloscope.jobs.engine import Engine, Local
@@ -43,10 +43,26 @@ def look_at(stamps: Path, share: float = 1.0, engine: Engine = _HERE) -> Look:
 
     Raises DhsError if a file is damaged, or there is no row
     """
-    paths = parts_in(stamps)
+    return _look_through(stamps, parts_in(stamps), partial(_look_at_part, share), engine)
+
+
+def look_at_others(stamps: Path, share: float = 1.0, engine: Engine = _HERE) -> Look:
+    """The same of stamps in another layout, see io.others.
+
+    Raises DhsError as look_at does, or if a table is of no layout that is known
+    """
+    return _look_through(stamps, tables_in(stamps), partial(_look_at_table, share), engine)
+
+
+def _look_through(
+    stamps: Path,
+    paths: Sequence[Path],
+    work: Callable[[Path], tuple[Path, Look | None]],
+    engine: Engine,
+) -> Look:
     found: dict[Path, Look] = {}
     with progress("validate", len(paths), "parts") as advance:
-        for path, seen in engine.run(partial(_look_at_part, share), paths):
+        for path, seen in engine.run(work, paths):
             if seen is not None:
                 found[path] = seen
             advance(1)
@@ -57,7 +73,12 @@ def look_at(stamps: Path, share: float = 1.0, engine: Engine = _HERE) -> Look:
 
 
 def _look_at_part(share: float, path: Path) -> tuple[Path, Look | None]:
-    looks = [look(rows, share) for rows in whole_pairs(read_pieces(path, NAMES))]
+    looks = [look(rows, share) for rows in whole_pairs(pieces_of(path))]
+    return path, _all_of(looks) if looks else None
+
+
+def _look_at_table(share: float, path: Path) -> tuple[Path, Look | None]:
+    looks = [look(rows, share) for rows in whole_pairs(read_rows(path))]
     return path, _all_of(looks) if looks else None
 
 
@@ -65,18 +86,18 @@ def _all_of(looks: Sequence[Look]) -> Look:
     return Look(together(seen.tally for seen in looks), _joined([seen.sample for seen in looks]))
 
 
-def whole_pairs(pieces: Iterable[pa.Table]) -> Iterator[Columns]:
-    """Rows some at a time, those of a pair together, where they stand together in the file.
+def pieces_of(path: Path) -> Iterator[Columns]:
+    """Rows of a part of ours some at a time, with `image` (row, band, y, x)."""
+    for table in read_pieces(path, NAMES):
+        if len(table):
+            yield columns_of(table.drop_columns(["image"])) | {"image": images_in(table)}
 
-    `image` is an array (row, band, y, x).
-    """
+
+def whole_pairs(pieces: Iterable[Columns]) -> Iterator[Columns]:
+    """The same rows, those of a pair together, where they stand together in the file."""
     kept: Columns | None = None
-    for table in pieces:
-        if not len(table):
-            continue
-        rows = columns_of(table.drop_columns(["image"])) | {"image": images_in(table)}
-        if kept is not None:
-            rows = _joined([kept, rows])
+    for piece in pieces:
+        rows = piece if kept is None else _joined([kept, piece])
         last = rows["pair_id"] == rows["pair_id"][-1]
         start = len(last) - int(np.argmin(last[::-1])) if not last.all() else 0
         if start:
@@ -95,7 +116,8 @@ def look(rows: Columns, share: float) -> Look:
     images = rows["image"]
     rows = {name: values for name, values in rows.items() if name != "image"}
     host = host_rows(rows["pair_id"], rows["kind"])
-    center = np.stack([rows["lens_center_x_arcsec"], rows["lens_center_y_arcsec"]], axis=1)
+    known = (rows.get(f"lens_center_{axis}_arcsec", np.zeros(len(host))) for axis in "xy")
+    center = np.stack(list(known), axis=1)
     metrics = stamp_metrics(images, scale) | added_metrics(images, host, center, scale)
     columns = rows | {f"metric.{name}": values for name, values in metrics.items()}
     chosen = _chosen(rows["pair_id"], share)

@@ -30,6 +30,7 @@ from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.replay import made_again
 from darkhaloscope.jobs.set_report import report
 from darkhaloscope.jobs.stamps import images_of, psf_images_of, record_of_stamps
+from darkhaloscope.jobs.validate_others import judge_others, of_another_layout
 from darkhaloscope.report.recovered import completeness_figures
 from darkhaloscope.schema import KINDS, QUARANTINE
 
@@ -52,6 +53,29 @@ def validate(
     scores : a model's, by task_id; completeness is that of the model then
     Raises DhsError if the set cannot be read, or is not finished
     """
+    if of_another_layout(stamps):
+        if bank_path or scores:
+            raise DhsError(
+                f"{stamps} is of another layout: --bank and --scores are for sets of ours"
+            )
+        findings, said, html = judge_others(stamps, cfg, engine)
+    else:
+        findings, said, html = _judge_ours(stamps, bank_path, cfg, engine, scores)
+    write_json(out / FINDINGS, said)
+    write_text(out / REPORT, html)
+    failed = [f for f in findings if f.level is Level.FAIL]
+    for finding in failed:
+        console.print(f"  [red]FAIL[/] {finding.gate}: {finding.measured}; limit {finding.limit}")
+    good, unsure = (sum(f.level is level for f in findings) for level in (Level.PASS, Level.WARN))
+    to_look_at = f"{unsure} to look at, " if unsure else ""
+    console.print(f"gates: {good} pass, {to_look_at}{len(failed)} fail; report {out / REPORT}")
+    return not failed
+
+
+def _judge_ours(
+    stamps: Path, bank_path: Path | None, cfg: Validate, engine: Engine, scores: Path | None
+) -> tuple[list[Finding], dict[str, object], str]:
+    """Findings, what findings.json holds, and the report."""
     scored = read_scores(scores) if scores else None
     record = record_of_stamps(stamps)
     pairs = record["usable"].get("lens", 0)
@@ -65,24 +89,14 @@ def validate(
     findings.sort(key=lambda finding: _ORDER.index(finding.group))
     lenses, recovered, what = _recovery(columns, scored, cfg)
     cells = {axis.name: completeness(lenses, recovered, (axis,)) for axis in AXES}
-    write_json(
-        out / FINDINGS,
-        {
-            "digest": record["digest"],
-            "findings": [asdict(f) for f in findings],
-            "completeness": {"recovered": what}
-            | {name: [asdict(cell) for cell in row] for name, row in cells.items()},
-        },
-    )
+    said = {
+        "digest": record["digest"],
+        "findings": [asdict(f) for f in findings],
+        "completeness": {"recovered": what}
+        | {name: [asdict(cell) for cell in row] for name, row in cells.items()},
+    }
     curves = completeness_figures(lenses, recovered, what)
-    write_text(out / REPORT, report(stamps, columns, findings, record, cfg, curves))
-    failed = [f for f in findings if f.level is Level.FAIL]
-    for finding in failed:
-        console.print(f"  [red]FAIL[/] {finding.gate}: {finding.measured}; limit {finding.limit}")
-    good, unsure = (sum(f.level is level for f in findings) for level in (Level.PASS, Level.WARN))
-    to_look_at = f"{unsure} to look at, " if unsure else ""
-    console.print(f"gates: {good} pass, {to_look_at}{len(failed)} fail; report {out / REPORT}")
-    return not failed
+    return findings, said, report(stamps, columns, findings, record, cfg, curves)
 
 
 def _recovery(
