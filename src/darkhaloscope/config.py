@@ -532,6 +532,9 @@ class Validate(Stage):
         int, _setting("pairs that distributions and probes are taken from, about", ge=20)
     ] = 2500
     replay_rows: Annotated[int, _setting("rows rendered again from their columns", ge=1)] = 60
+    lenstronomy_rows: Annotated[
+        int, _setting("lenses held against lenstronomy, where that is installed", ge=1)
+    ] = 8
     sheet_pairs: Annotated[int, _setting("pairs shown in a contact sheet", ge=1, le=60)] = 12
     score_threshold: Annotated[
         float, _setting("with scores: a lens is recovered from this score upwards")

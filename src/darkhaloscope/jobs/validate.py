@@ -18,6 +18,7 @@ from darkhaloscope.evaluate.completeness import (
 )
 from darkhaloscope.evaluate.findings import Finding, Level, passed
 from darkhaloscope.evaluate.gates import judge
+from darkhaloscope.evaluate.peer import against_lenstronomy
 from darkhaloscope.evaluate.tally import Tally, hashes
 from darkhaloscope.io.bank import Bank, read_bank
 from darkhaloscope.io.files import write_json, write_text
@@ -25,6 +26,7 @@ from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, digest_of_parts
 from darkhaloscope.io.scores import read_scores
 from darkhaloscope.io.tables import read_table
 from darkhaloscope.jobs.engine import Engine, Local
+from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.looks import Columns, look_at
 from darkhaloscope.jobs.progress import console
 from darkhaloscope.jobs.replay import made_again
@@ -86,6 +88,7 @@ def _judge_ours(
     findings = [*whole_set(stamps, record, look.tally), *judge(look.tally, columns)]
     bank = read_bank(bank_path) if bank_path else None
     findings.append(replay(stamps, columns, bank, record, cfg.replay_rows))
+    findings.append(second_opinion(columns, bank, record, cfg.lenstronomy_rows))
     findings.sort(key=lambda finding: _ORDER.index(finding.group))
     lenses, recovered, what = _recovery(columns, scored, cfg)
     cells = {axis.name: completeness(lenses, recovered, (axis,)) for axis in AXES}
@@ -151,6 +154,15 @@ def whole_set(stamps: Path, record: dict, tally: Tally) -> Iterator[Finding]:
         "No row is lost or doubled.",
         "Inject again; finished parts are kept.",
     )
+    causes = Counter(bad["cause"]).most_common()
+    yield Finding(
+        "integrity.quarantine",
+        Level.INFO,
+        ", ".join(f"{n} {cause}" for cause, n in causes) or "no row",
+        "",
+        hosts,
+        "Rows in quarantine, by their causes; `dhs replay` draws them.",
+    )
     torn = np.intersect1d(hashes(np.array(bad["pair_id"], object)), tally.pairs)
     yield Finding(
         "balance.failures",
@@ -165,8 +177,8 @@ def whole_set(stamps: Path, record: dict, tally: Tally) -> Iterator[Finding]:
 
 
 def _quarantined(stamps: Path) -> dict[str, list[str]]:
-    """Kind and pair of the rows in quarantine."""
-    only = ["kind", "pair_id"]
+    """Kind, pair and cause of the rows in quarantine."""
+    only = ["kind", "pair_id", "cause"]
     found = sorted((stamps / QUARANTINE_DIR).glob(PARTS))
     tables = [read_table(path, QUARANTINE, only).to_pydict() for path in found]
     return {name: [value for table in tables for value in table[name]] for name in only}
@@ -203,6 +215,24 @@ def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_ro
         about,
         "A column is written but not used, or another version made the set.",
     )
+
+
+def second_opinion(columns: Columns, bank: Bank | None, record: dict, n_rows: int) -> Finding:
+    """Lens rows rendered from their columns, against lenstronomy's rays through the same."""
+    if bank is None or bank.digest() != record["bank"]:
+        return Finding(
+            "physics.lenstronomy", Level.SKIP, "no bank of this set given", "", 0,
+            "Rendered light is that of lenstronomy's rays.", "Give --bank as it was planned.",
+        )  # fmt: skip
+    chosen = _spread(np.flatnonzero(columns["kind"] == "lens"), n_rows)
+    rows = {name: values[chosen] for name, values in columns.items()}
+    if rows["psf_model"][0] == "image":
+        light = np.zeros((len(chosen), 1, 1, 1))
+    else:
+        light = render_rows(rows, bank, np.ones(len(chosen), bool))
+    index = rows["template_index"]
+    scale = bank.pixel_scale * rows["source_hlr_arcsec"] / bank.columns["hlr_arcsec"][index]
+    return against_lenstronomy(rows, light, bank.templates(index), scale)
 
 
 def _spread(indices: np.ndarray, n: int) -> np.ndarray:
