@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from darkhaloscope.evaluate.findings import Finding, Level
-from darkhaloscope.evaluate.gates import judge
+from darkhaloscope.evaluate.gates import SAMPLED, judge
 from darkhaloscope.evaluate.tally import tally, together
 from darkhaloscope.jobs.looks import look_at
 
@@ -103,3 +103,27 @@ def test_gates_that_need_host_rows_are_skipped_without_them(columns):
     for gate in ("added_flux", "nothing_else", "light_centre", "image_radius", "psf_applied"):
         assert found[f"physics.{gate}"].level is Level.SKIP, gate
     assert found["probe.arc_control"].level is Level.SKIP
+
+
+def test_gates_are_named_as_their_functions(columns):
+    for group, gates in SAMPLED.items():
+        for gate in gates:
+            assert gate(columns).gate == f"{group}.{gate.__name__}"
+
+
+@pytest.mark.parametrize(
+    "name", ["z_source", "psf_fwhm_r_arcsec", "metric.added_radius", "arc_snr"]
+)
+def test_gates_whose_column_is_missing_are_skipped_and_say_which(columns, name):
+    del columns[name]
+    skipped = [f for f in _judged(columns).values() if f.level is Level.SKIP]
+    assert skipped and all(f.measured == f"no column {name}" for f in skipped)
+
+
+def test_a_mistake_in_a_gate_is_no_missing_column(columns, monkeypatch):
+    def wrong(columns):
+        return {}["z_source"]
+
+    monkeypatch.setitem(SAMPLED, "physics", (wrong,))
+    with pytest.raises(KeyError):
+        _judged(columns)

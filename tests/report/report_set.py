@@ -31,12 +31,14 @@ def made_columns(n_pairs: int = 4) -> dict[str, np.ndarray]:
         "host_mag_r": 20.0 + 0.1 * pair,
         "arc_flux_r_nmgy": lit * (1.0 + 0.1 * pair),
         "arc_snr": lit * (20.0 + 10.0 * pair),
+        "ebv_mag": 0.02 + 0.003 * pair,
     }
     columns["task_id"] = np.array(
         [f"{p}-{k}" for p, k in zip(columns["pair_id"], columns["kind"], strict=True)]
     )
     for i, band in enumerate(BANDS):
         columns[f"psf_fwhm_{band}_arcsec"] = 1.2 + 0.05 * pair
+        columns[f"psf_depth_{band}_mag"] = 24.0 + 0.02 * pair
         columns[f"sky_sigma_{band}_nmgy"] = np.full(len(pair), 0.002 * (i + 1))
         columns[f"arc_snr_{band}"] = columns["arc_snr"] / (2 + i)
     return columns

@@ -9,7 +9,7 @@ from darkhaloscope.report.figures import distributions
 @pytest.mark.parametrize("n_pairs", [1, 40])
 def test_every_figure_is_drawn_and_counts_its_rows(n_pairs):
     figures = distributions(made_columns(n_pairs))
-    assert len({figure.title for figure in figures}) == len(figures) == 9
+    assert len({figure.title for figure in figures}) == len(figures) == 12
     for figure in figures:
         assert min(png_size(figure.png)) > 300
         assert f"{n_pairs} lens" in figure.caption

@@ -18,7 +18,7 @@ from darkhaloscope.evaluate.realism import REALISM
 from darkhaloscope.evaluate.sample import Columns
 from darkhaloscope.evaluate.tally import Tally
 
-_SAMPLED = {"physics": PHYSICS, "realism": REALISM, "balance": BALANCE}
+SAMPLED = {"physics": PHYSICS, "realism": REALISM, "balance": BALANCE}
 
 
 def judge(tally: Tally, columns: Columns) -> list[Finding]:
@@ -33,7 +33,7 @@ def judge(tally: Tally, columns: Columns) -> list[Finding]:
         return [
             *(gate(tally) for gate in COUNTED),
             *(_asked(gate, f"{group}.{gate.__name__}", columns)
-              for group, gates in _SAMPLED.items() for gate in gates),
+              for group, gates in SAMPLED.items() for gate in gates),
             *probe_all(columns),
         ]  # fmt: skip
 

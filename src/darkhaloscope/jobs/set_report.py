@@ -113,7 +113,7 @@ _EVIDENCE = {
     "realism.source_size": "Source size",
     "realism.sky_noise": "Sky noise by kind",
     "realism.noise": "Sky noise by kind",
-    "realism.survey_conditions": "Seeing by kind",
+    "realism.survey_conditions": "Seeing over the survey",
     "balance.hosts": "Seeing by kind",
     "probe.": "What classifiers tell that do not see the arc",
 }

@@ -35,6 +35,16 @@ COLLETT = {
 }
 """5, 16, 50, 84, 95% of the lenses a DES-like survey can discover. Source: Collett (2015)."""
 
+SURVEY = {
+    "psf_fwhm_r_arcsec": (1.125, 1.203, 1.352, 1.566, 1.747),
+    "psf_depth_r_mag": (23.98, 24.13, 24.46, 25.16, 25.44),
+    "ebv_mag": (0.015, 0.022, 0.047, 0.115, 0.230),
+}
+"""The same percentiles over the bricks of Legacy Surveys DR10: EVIDENCE section 5."""
+
+_COLLETT_NAMES = ("Collett 2015", "discoverable lenses (Collett 2015)")
+_SURVEY_NAMES = ("DR10 bricks", "the bricks of DR10")
+
 LOCI = (
     ("0.7 < z < 1", (0.7, 1.0), (0.36, 0.53, 0.92), (0.69, 0.89, 1.27), "s", "#b3480a"),
     ("1 < z < 1.5", (1.0, 1.5), (0.20, 0.32, 1.16), (0.58, 0.72, 1.53), "D", "#00795a"),
@@ -67,6 +77,7 @@ def distributions(columns: Columns) -> list[FigurePng]:
         _colours(rows),
         _source_size(rows),
         _magnification(rows),
+        *_conditions(rows),
         seeing(columns),
         sky_noise(columns),
     ]
@@ -103,15 +114,45 @@ def _magnification(rows: Columns) -> FigurePng:
     )
 
 
+def _conditions(rows: Columns) -> list[FigurePng]:
+    """Seeing, depth and dust over those of the survey, where they are known."""
+    about = {
+        "psf_fwhm_r_arcsec": ("Seeing over the survey", "PSF FWHM, r (arcsec)", "″", False),
+        "psf_depth_r_mag": ("Depth over the survey", "5 sigma depth, r (AB mag)", " mag", False),
+        "ebv_mag": ("Dust over the survey", "Milky Way E(B-V) (mag)", " mag", True),
+    }  # fmt: skip
+    return [
+        _against(rows, rows[name], SURVEY[name], _SURVEY_NAMES, title, label, unit, log)
+        for name, (title, label, unit, log) in about.items()
+        if name in rows and np.isfinite(np.asarray(rows[name], float)).any()
+    ]
+
+
 def _against_collett(
     rows: Columns, values, key: str, title: str, label: str, unit: str, log: bool = False
 ) -> FigurePng:
-    """Histogram of lens rows, under a strip that compares its percentiles with Collett's."""
+    return _against(rows, values, COLLETT[key], _COLLETT_NAMES, title, label, unit, log)
+
+
+def _against(
+    rows: Columns,
+    values,
+    reference: tuple[float, ...],
+    names: tuple[str, str],
+    title: str,
+    label: str,
+    unit: str,
+    log: bool,
+) -> FigurePng:
+    """Histogram of lens rows, under a strip that compares its percentiles with a reference.
+
+    names : of the reference, beside the strip and in the caption
+    """
     values = np.asarray(values, float)
     kept = values[np.isfinite(values) & ((values > 0) | (not log))]
     figure, strip, axes = strip_axes()
-    _strip(strip, kept, COLLETT[key])
-    edges = bin_edges(np.concatenate([kept, COLLETT[key]]), len(kept), log)
+    _strip(strip, kept, reference, names[0])
+    edges = bin_edges(np.concatenate([kept, reference]), len(kept), log)
     axes.hist(kept, edges, color=SET_COLOUR, alpha=0.25)
     axes.hist(kept, edges, histtype="step", color=SET_COLOUR, lw=1.4)
     if len(kept) <= RUG_MAX:
@@ -119,17 +160,17 @@ def _against_collett(
     finish(axes, label, "lens rows per bin", log)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     ours = _percentiles_in_words(kept, unit)
-    theirs = _numbers(COLLETT[key][1:4], unit)
+    theirs = _numbers(reference[1:4], unit)
     caption = (
-        f"{_counts(rows, len(kept))} 16/50/84%: {ours}; discoverable lenses (Collett 2015) "
-        f"{theirs}. Bars: median, 16 to 84% (thick), 5 to 95% (thin)."
+        f"{_counts(rows, len(kept))} 16/50/84%: {ours}; {names[1]} {theirs}. Bars: median, 16 to "
+        "84% (thick), 5 to 95% (thin)."
     )
     return FigurePng(title, caption, png_bytes(figure))
 
 
-def _strip(axes: Axes, values: np.ndarray, reference: tuple[float, ...]) -> None:
+def _strip(axes: Axes, values: np.ndarray, reference: tuple[float, ...], name: str) -> None:
     """Two percentile bars: this set above, the reference below."""
-    bars = [(0, reference, REFERENCE_COLOUR, "D", "Collett 2015")]
+    bars = [(0, reference, REFERENCE_COLOUR, "D", name)]
     if len(values):
         bars.append((1, tuple(np.percentile(values, PERCENTS)), SET_COLOUR, "o", "this set"))
     for y, (p5, p16, p50, p84, p95), colour, mark, _ in bars:
