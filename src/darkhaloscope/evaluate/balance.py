@@ -22,6 +22,11 @@ _MATCHED = (
 def hosts(columns: Columns) -> Finding:
     controls = [kind for kind in kinds_of(columns) if kind != "lens"]
     names = [name for name in _MATCHED if name in columns and np.isfinite(columns[name]).any()]
+    if not (controls and names):
+        return Finding(
+            "balance.hosts", Level.SKIP, "no control, or nothing known of hosts", "", 0,
+            "Hosts are the same for every kind.", "A finder cannot be trained on lenses alone.",
+        )  # fmt: skip
     limit = 0.01 / max(len(names) * len(controls), 1)
     worst_name, worst = "", 1.0
     for name in names:
@@ -45,7 +50,8 @@ def hosts(columns: Columns) -> Finding:
 
 def sky(columns: Columns) -> Finding:
     """No stamp of one split shares pixels with one of another."""
-    hosts = np.unique(columns["host_id"].astype(str), return_index=True)[1]
+    every = np.unique(columns["host_id"].astype(str), return_index=True)[1]
+    hosts = every[np.isfinite(columns["ra_deg"] + columns["dec_deg"])[every]]
     ra, dec = np.radians(columns["ra_deg"][hosts]), np.radians(columns["dec_deg"][hosts])
     at = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
     side = float(np.max(columns["size_pix"] * columns["pixel_scale_arcsec"]))

@@ -1,6 +1,7 @@
 """Gates on what was counted of every row: the set is whole, and no column tells the label."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -83,7 +84,7 @@ label = _counted(
 def complete_pairs(tally: Tally) -> Finding:
     """A set in which no row is paired may be good, but nothing ties its kinds together."""
     about = "Every pair has one lens and each kind of control once at most, all in one file."
-    if len(tally.pairs) == tally.rows > tally.kinds["lens"]:
+    if tally.unpaired:
         return Finding(
             "integrity.complete_pairs",
             Level.WARN,
@@ -132,18 +133,47 @@ def unique_pixels(tally: Tally) -> Finding:
     )
 
 
-equal_within_pairs = _named(
+_within_pairs = _named(
     "equal_within_pairs",
     "telling",
     "Rows of a pair share host, sky, PSF, gain and source: only the light added differs.",
     "These columns tell the label: fill them alike for every kind of a pair.",
 )
-equal_nullity = _named(
+_nullity = _named(
     "equal_nullity",
     "leaking",
     "No column is empty for one kind and filled for another, which would tell the label.",
     "Fill these columns for every kind.",
 )
+
+
+def equal_within_pairs(tally: Tally) -> Finding:
+    found = _within_pairs(tally)
+    if not tally.unpaired:
+        return found
+    return _skipped(found.gate, "pair_id", found.about)
+
+
+def equal_nullity(tally: Tally) -> Finding:
+    """In pairs, row by row; without them, by the share of rows that lack a value."""
+    if not tally.unpaired:
+        return _nullity(tally)
+    share = {key: n / tally.kinds[key[0]] for key, n in tally.empty.items()}
+    names = {name for _, name in share}
+    controls = [kind for kind in tally.kinds if kind != "lens"]
+    apart = {
+        name
+        for name in names
+        for kind in controls
+        if abs(share.get(("lens", name), 0.0) - share.get((kind, name), 0.0)) > _NULLS_APART
+    }
+    told = replace(tally, columns=tally.columns | {"leaking": frozenset(apart)})
+    return _nullity(told)
+
+
+_NULLS_APART = 0.1
+
+
 units = _named(
     "units",
     "units",

@@ -4,7 +4,7 @@ Each is a discriminant on the ranks of its features and their squares, scored on
 not fitted on. Its null comes from the same fit with lens and control exchanged in pairs at random.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,14 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from darkhaloscope.evaluate.findings import Finding, Level
-from darkhaloscope.evaluate.sample import Columns, kinds_of
+from darkhaloscope.evaluate.sample import Columns, kinds_of, paired
 from darkhaloscope.evaluate.stats import Estimate, auc
 from darkhaloscope.keys import generator, unit_interval
 
 PAIRS = 2000
 """At most so many pairs are looked at, so that what a probe can tell does not hang on the set."""
 
-LEAST_PAIRS = 20
+LEAST_PAIRS = LEAST_HOSTS = 20
 _FOLDS = 5
 _PERMUTATIONS = 99
 _SURELY = 0.01
@@ -40,20 +40,36 @@ def tell(features: np.ndarray, lens: np.ndarray, control: np.ndarray, hosts: np.
     """Fit and score one probe on pairs, or on as many rows of either kind that are none.
 
     features : (row, feature); lens, control : rows of each pair; hosts : (row,)
+    The null exchanges the rows of pairs; where lenses and controls are on other hosts, whole hosts.
     Raises ValueError for fewer than LEAST_PAIRS pairs
     """
     n = len(lens)
     if n < LEAST_PAIRS:
         raise ValueError(f"a probe needs {LEAST_PAIRS} pairs, got {n}")
     x = _prepared(np.concatenate([features[lens], features[control]]))
-    turns = generator("probe", str(n), "permutations").integers(0, 2, (n, _PERMUTATIONS)) * 2 - 1
-    truth = np.concatenate([np.ones((n, 1)), turns], axis=1)
     theirs = hosts[lens], hosts[control]
-    scores = _scores(x, np.concatenate([truth, -truth]), np.concatenate(theirs))
+    turns = _exchanged(*theirs)
+    label = np.concatenate([np.ones(n), -np.ones(n)])
+    truth = np.concatenate([label[:, None], turns], axis=1)
+    scores = _scores(x, truth, np.concatenate(theirs))
     found = auc(scores[:n, 0], scores[n:, 0], theirs)
-    nulls = _aucs(scores[:, 1:], np.concatenate([turns, -turns]) > 0)
+    nulls = _aucs(scores[:, 1:], turns > 0)
     p = (1 + int((nulls >= found.value).sum())) / (1 + _PERMUTATIONS)
     return Told(found, p, float(nulls.std()), n)
+
+
+def _exchanged(lens: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """Labels as chance would give them: (row, permutation), 1 and -1, lenses' rows first.
+
+    lens, control : host of each pair's rows
+    """
+    rng = generator("probe", str(len(lens)), "permutations")
+    if (lens == control).all():
+        turns = rng.integers(0, 2, (len(lens), _PERMUTATIONS)) * 2 - 1
+        return np.concatenate([turns, -turns])
+    unique, place = np.unique(np.concatenate([lens, control]), return_inverse=True)
+    label = np.where(np.isin(unique, lens), 1, -1)
+    return np.stack([rng.permutation(label)[place] for _ in range(_PERMUTATIONS)], axis=1)
 
 
 def _prepared(features: np.ndarray) -> np.ndarray:
@@ -97,25 +113,20 @@ def pairs_of(columns: Columns, kind: str) -> tuple[np.ndarray, np.ndarray]:
 
     Where no pair has both, the set is not paired: then as many rows of either kind, as they come.
     """
-    row_of = {
-        name: dict(zip(columns["pair_id"][rows], rows, strict=True))
-        for name in ("lens", kind)
-        for rows in [np.flatnonzero(columns["kind"] == name)]
-    }
-    shared = _some(row_of["lens"].keys() & row_of[kind].keys())
-    if shared:
-        lens, control = ([row_of[name][pair] for pair in shared] for name in ("lens", kind))
-    else:
-        most = min(PAIRS, len(row_of["lens"]), len(row_of[kind]))
-        lens, control = (
-            [row_of[name][pair] for pair in _some(row_of[name])[:most]] for name in ("lens", kind)
-        )
-    return np.array(lens, int), np.array(control, int)
+    lens, control = paired(columns, kind)
+    if lens.size:
+        some = _first(columns["pair_id"][lens])
+        return lens[some], control[some]
+    rows = [np.flatnonzero(columns["kind"] == name) for name in ("lens", kind)]
+    most = min(map(len, rows))
+    lens, control = (some[_first(columns["pair_id"][some])][:most] for some in rows)
+    return lens, control
 
 
-def _some(names: Iterable[str]) -> list[str]:
-    """PAIRS of them at most, whatever their order."""
-    return sorted(names, key=lambda name: unit_interval(str(name), "probe"))[:PAIRS]
+def _first(names: np.ndarray) -> np.ndarray:
+    """Which PAIRS of them at most are taken, whatever their order."""
+    at = [unit_interval(str(name), "probe") for name in names]
+    return np.argsort(at, kind="stable")[:PAIRS]
 
 
 @dataclass(frozen=True)
@@ -135,10 +146,12 @@ class Probe:
         passes = f"AUC <= {limit:.2f}" if limit else ""
         about = f"{self.about}: lens or {kind}?"
         lens, control = pairs_of(columns, kind)
-        if len(lens) < LEAST_PAIRS:
-            advice = f"Too few pairs to tell; {LEAST_PAIRS} are needed."
-            return Finding(gate, Level.SKIP, f"{len(lens)} pairs", passes, 0, about, advice)
         hosts = columns["host_id"].astype(str)
+        n = len(np.unique(hosts[lens]))
+        if n < LEAST_HOSTS:
+            advice = f"Too few to tell: pairs on {LEAST_HOSTS} hosts are needed."
+            measured = f"{len(lens)} pairs on {n} hosts"
+            return Finding(gate, Level.SKIP, measured, passes, n, about, advice)
         told = tell(columns[f"probe.{self.name}"], lens, control, hosts)
         level, advice = verdict(told, limit)
         measured = f"AUC {told.auc}, by chance 0.500 ± {told.null:.3f}, p {told.p:.2f}"
@@ -200,8 +213,10 @@ def arc_control(columns: Columns) -> Finding:
     gate, limit = "probe.arc_control", "AUC > 0.5, interval and all"
     about = "Positive control, shown where arcs lie: lens or host? A probe that is not blind tells."
     lens, control = pairs_of(columns, "host")
-    if len(lens) < LEAST_PAIRS:
-        return Finding(gate, Level.SKIP, f"{len(lens)} pairs with a host row", limit, 0, about)
+    n = len(np.unique(columns["host_id"][lens].astype(str)))
+    if n < LEAST_HOSTS:
+        measured = f"{len(lens)} pairs with a host row, on {n} hosts"
+        return Finding(gate, Level.SKIP, measured, limit, n, about, "More hosts are needed.")
     told = tell(columns["probe.arc"], lens, control, columns["host_id"].astype(str))
     level = Level.PASS if told.auc.low > 0.5 else Level.FAIL
     if level is Level.FAIL and told.pairs < _SURE_PAIRS:

@@ -61,9 +61,11 @@ class Tally:
     columns : names by what is wrong with them
     tasks, pairs, lenses : uint64, one a row, a pair, a lens: hashes of names, and of pixels
     hosts, templates : (n, 2) uint64, hashes of a name and of its split, each once
+    empty : rows without a value, by kind and column
     """
 
     kinds: Counter[str]
+    empty: Counter[tuple[str, str]]
     faults: Counter[str]
     columns: dict[str, frozenset[str]]
     added_to_hosts: float  # nmgy, the largest of any band
@@ -76,6 +78,11 @@ class Tally:
     @property
     def rows(self) -> int:
         return self.kinds.total()
+
+    @property
+    def unpaired(self) -> bool:
+        """Whether every row is a pair of its own, though there are controls."""
+        return len(self.pairs) == self.rows > self.kinds["lens"]
 
     @property
     def n_hosts(self) -> int:
@@ -100,7 +107,7 @@ def tally(columns: Columns) -> Tally:
     if "flags" in columns:
         faults["flags"] = (columns["flags"] & int(FATAL)) != 0
     light = [name for name in band_columns(_ARC_FLUX) if name in columns]
-    added = [np.abs(columns[name][hosts]).max(initial=0) for name in light]
+    added = [np.abs(np.nan_to_num(columns[name][hosts])).max(initial=0) for name in light]
     names = {
         "telling": frozenset(_telling(columns, pair)),
         "leaking": frozenset(_leaking(columns, kind, pair)),
@@ -109,6 +116,7 @@ def tally(columns: Columns) -> Tally:
     }
     return Tally(
         Counter(kind.tolist()),
+        _empty(columns, kind),
         Counter({name: int(which.sum()) for name, which in faults.items()}),
         names,
         float(np.max(added, initial=0)),
@@ -134,6 +142,7 @@ def together(tallies: Iterable[Tally]) -> Tally:
         stacked[name] = np.unique(stacked[name], axis=0)
     return Tally(
         sum((t.kinds for t in every), Counter()),
+        sum((t.empty for t in every), Counter()),
         sum((t.faults for t in every), Counter()),
         names,
         max(t.added_to_hosts for t in every),
@@ -180,15 +189,30 @@ def _leaking(columns: Columns, kind: np.ndarray, pair: np.ndarray) -> list[str]:
     return [name for name, which in empty.items() if (which[rows] != which[theirs]).any()]
 
 
+def _empty(columns: Columns, kind: np.ndarray) -> Counter[tuple[str, str]]:
+    found = Counter()
+    for name in _FLOATS:
+        if name in columns and (lost := np.isnan(columns[name])).any():
+            found.update((one, name) for one in kind[lost])
+    return found
+
+
 def _beyond(columns: Columns) -> list[str]:
     """Columns with values that their unit does not allow."""
-    there = [(name, limits) for name, limits in _LIMITS.items() if name in columns]
-    return [n for n, (low, high) in there if ((columns[n] < low) | (columns[n] > high)).any()]
+    lens = columns["kind"] == "lens"
+    found = []
+    for name, (low, high) in _LIMITS.items():
+        if name in columns:
+            values = columns[name][lens] if name == "theta_E_arcsec" else columns[name]
+            if ((values < low) | (values > high)).any():
+                found.append(name)
+    return found
 
 
 def _with_split(columns: Columns, name: str) -> np.ndarray:
     split = columns.get("split", np.zeros(len(columns[name]), int))
-    both = np.stack([hashes(columns[name]), hashes(split)], axis=1)
+    known = columns[name].astype(str) != ""
+    both = np.stack([hashes(columns[name][known]), hashes(split[known])], axis=1)
     return np.unique(both, axis=0)
 
 
