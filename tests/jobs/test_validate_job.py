@@ -13,9 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from darkhaloscope.cli import run
+from darkhaloscope.config import Plan
 from darkhaloscope.io.files import read_json, write_json
 from darkhaloscope.io.parts import RECORD, digest_of_parts
 from darkhaloscope.jobs.looks import look_at
+from darkhaloscope.jobs.plan import plan
+from flow import make_stamps
 from memory import peak_mib
 
 
@@ -271,3 +274,29 @@ def test_memory_does_not_grow_with_the_set(stamps, tmp_path):
                 (folder / f"part-{5 * n + i:05d}.parquet").symlink_to(part)
         peaks.append(peak_mib(_seen, folder, 0.5 / copies))
     assert peaks[1] < peaks[0] + 40
+
+
+def test_lenses_alone_are_judged_as_far_as_they_can_be(inputs, tmp_path, capfd):
+    alone = {
+        f"{kind}_fraction": 0.0 for kind in ("host", "unlensed", "ring", "companion", "spiral")
+    }
+    for name in ("cutouts", "bank.h5"):
+        (tmp_path / name).symlink_to(inputs / name)
+    plan(tmp_path / "plan", inputs / "cutouts", inputs / "bank.h5", Plan(**alone))
+    make_stamps(tmp_path, tmp_path / "stamps")
+    code, levels = _judge(tmp_path / "stamps", inputs, capfd)
+    assert code == 0, levels
+    for gate in ("physics.replay", "realism.sky_noise", "balance.hosts", "physics.added_flux"):
+        assert levels[gate] == "skip", gate
+
+
+def test_pairs_on_few_hosts_tell_nothing(inputs, tmp_path, capfd):
+    for name in ("cutouts", "bank.h5"):
+        (tmp_path / name).symlink_to(inputs / name)
+    few = Plan(tier="debug", tier_hosts=2, pairs_per_host=30)
+    plan(tmp_path / "plan", inputs / "cutouts", inputs / "bank.h5", few)
+    make_stamps(tmp_path, tmp_path / "stamps")
+    _, levels = _judge(tmp_path / "stamps", inputs, capfd)
+    probes = {level for gate, level in levels.items() if gate.startswith("probe.")}
+    assert probes == {"skip"}
+    assert levels["realism.noise_correlation"] == "pass"

@@ -151,6 +151,10 @@ def _with(name, values):
         (_with("stamp_npz", lambda t: [b"PK not a zip"] * len(t)), "a stamp cannot be read"),
         (_with("stamp_npz", lambda t: [_npy(np.ones((3, 4, 5)))] * len(t)), "(3, 4, 5)"),
         (_with("stamp_npz", lambda t: [_square(8 + i % 2) for i in range(len(t))]), "mixes stamps"),
+        (_with("stamp_npz", lambda t: [_npz(np.ones((3, 8, 8)))[:90]] * len(t)), "cannot be read"),
+        (_with("stamp_npz", lambda t: [b"\x1f\x8b\x08" + bytes(40)] * len(t)), "cannot be read"),
+        (_with("is_control", lambda t: [None, *[1] * (len(t) - 1)]), "neither 0 nor 1"),
+        (_with("is_control", lambda t: ["no"] * len(t)), "column is_control is no double"),
         (_with("psfsize_r", lambda t: ["wide"] * len(t)), "column psfsize_r is no double"),
         (_with("is_control", lambda t: [1] * len(t)), "no row is a lens"),
     ],
@@ -172,3 +176,88 @@ def test_a_damaged_file_and_flags_of_our_sets_are_refused(tmp_path, capfd):
     (folder / "a.parquet").write_bytes(b"PAR1 cut short")
     assert run(["validate", str(folder), "--processes", "1"]) == 2
     assert "missing or damaged" in capfd.readouterr().err
+
+
+def _files(folder, first, second) -> None:
+    """The same set as two files, each altered."""
+    path = folder / "a.parquet"
+    table = pq.read_table(path)
+    for n, change in enumerate((first, second)):
+        pq.write_table(change(table), folder / f"part-{n}.parquet")
+    path.unlink()
+
+
+def _as_it_is(table):
+    return table
+
+
+def _half_size(table):
+    small = [_npz(image[:, ::2, ::2]) for image in _images(len(table), 1.0, 4)]
+    return table.set_column(table.column_names.index("stamp_npz"), "stamp_npz", pa.array(small))
+
+
+def _in_degrees(table):
+    return table.append_column("pixel_scale_arcsec", pa.array([0.262 / 3600] * len(table)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (_as_it_is, _without("psfsize_r"), "differ in the columns psf_fwhm_r_arcsec"),
+        (_as_it_is, _half_size, "hold stamps of [20, 40] pixels"),
+        (_in_degrees, _in_degrees, "pixel_scale_arcsec must be one value from 0.05 to 2.0"),
+    ],
+)
+def test_files_that_are_no_one_set_are_refused(tmp_path, capfd, first, second, words):
+    folder = _set(tmp_path / "set", n=3)
+    _files(folder, first, second)
+    assert run(["validate", str(folder), "--processes", "1"]) == 2
+    assert words in " ".join(capfd.readouterr().err.split())
+
+
+def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path, capfd):
+    folder = _set(tmp_path / "set", n=30)
+    table = pq.read_table(folder / "a.parquet")
+    for split, rows in (
+        ("train", [*range(20), *range(30, 50)]),
+        ("val", [*range(20, 30), *range(50, 60)]),
+    ):
+        (folder / f"region_split={split}").mkdir()
+        pq.write_table(table.take(rows), folder / f"region_split={split}" / "part-0.parquet")
+    (folder / "a.parquet").unlink()
+    code, found = _judged(folder, capfd)
+    assert code == 0
+    assert found["integrity.unique_tasks"]["level"] == found["balance.splits"]["level"] == "pass"
+
+
+def test_a_column_that_only_lenses_have_is_seen_without_pairs(tmp_path, capfd):
+    leak = np.where(np.arange(240) < 120, 1.2, np.nan)
+    code, found = _judged(_set(tmp_path / "set", theta_e_arcsec=leak), capfd)
+    assert code == 1
+    assert found["integrity.equal_nullity"]["measured"] == "columns: theta_E_arcsec"
+
+
+def test_places_and_templates_that_are_not_known_spoil_nothing(tmp_path, capfd):
+    names = np.where(np.arange(240) < 120, np.arange(240) % 40, None)
+    folder = _set(tmp_path / "set", cosmos_index=pa.array(names.tolist()))
+    table = pq.read_table(folder / "a.parquet")
+    ra = table["ra"].to_numpy().copy()
+    ra[5] = np.nan
+    table = table.set_column(table.column_names.index("ra"), "ra", pa.array(ra))
+    pq.write_table(table, folder / "a.parquet")
+    code, found = _judged(folder, capfd)
+    assert code == 0 and found["balance.sky"]["level"] in {"pass", "skip"}
+
+
+def test_a_sample_without_a_lens_is_refused(tmp_path, capfd):
+    folder = _set(tmp_path / "set", n=2)
+    table = pq.read_table(folder / "a.parquet")
+    pq.write_table(table.take([0] + [2, 3] * 400), folder / "a.parquet")
+    assert run(["validate", str(folder), "--processes", "1", "--sample-pairs", "20"]) == 2
+    assert "raise --sample-pairs" in " ".join(capfd.readouterr().err.split())
+
+
+def test_rows_that_all_name_one_pair_are_refused(tmp_path, capfd):
+    folder = _set(tmp_path / "set", n=700, pair_id=["p"] * 1400)
+    assert run(["validate", str(folder), "--processes", "1"]) == 2
+    assert "more than 1000 rows" in " ".join(capfd.readouterr().err.split())

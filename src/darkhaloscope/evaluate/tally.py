@@ -65,6 +65,7 @@ class Tally:
     """
 
     kinds: Counter[str]
+    sizes: frozenset[int]  # pix, sides of stamps
     empty: Counter[tuple[str, str]]
     faults: Counter[str]
     columns: dict[str, frozenset[str]]
@@ -116,6 +117,7 @@ def tally(columns: Columns) -> Tally:
     }
     return Tally(
         Counter(kind.tolist()),
+        frozenset(columns["size_pix"].tolist()),
         _empty(columns, kind),
         Counter({name: int(which.sum()) for name, which in faults.items()}),
         names,
@@ -142,6 +144,7 @@ def together(tallies: Iterable[Tally]) -> Tally:
         stacked[name] = np.unique(stacked[name], axis=0)
     return Tally(
         sum((t.kinds for t in every), Counter()),
+        frozenset().union(*(t.sizes for t in every)),
         sum((t.empty for t in every), Counter()),
         sum((t.faults for t in every), Counter()),
         names,

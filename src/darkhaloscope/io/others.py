@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -35,8 +37,15 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """What else our columns are called."""
 
-_ROWS_AT_ONCE = 256
+_LABELS = {"is_control": 0, "label": 1, "y": 1, "is_lens": 1}
+"""Columns that tell lenses from controls, and what a lens has there."""
+
+_ROWS_AT_ONCE, _BUFFER_BYTES = 256, 1 << 20
 _TYPES = {c.name: c.dtype for c in STAMPS}
+_DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+_WANTED = {*_TYPES, *BLOBS, *_LABELS, *(name for theirs in NAMES.values() for name in theirs)}
 
 
 def tables_in(folder: Path) -> list[Path]:
@@ -44,25 +53,37 @@ def tables_in(folder: Path) -> list[Path]:
     return [folder] if folder.is_file() else sorted(folder.rglob("*.parquet"))
 
 
-def read_rows(path: Path) -> Iterator[Columns]:
+def read_rows(path: Path, root: Path | None = None) -> Iterator[Columns]:
     """Rows some at a time, by the names of schema.STAMPS, with `image` (row, band, y, x), nmgy.
+
+    root : folder of the set; rows without a name are named by where their file is in it
 
     Rows without pair_id are pairs of their own; those without kind are lenses or hosts by their
     label or is_control; those without host_id are told apart by their place.
     Raises DhsError for a file that is damaged, without pixels, or without a label
     """
     try:
-        with pq.ParquetFile(path) as file:
-            first = 0
-            for batch in file.iter_batches(_ROWS_AT_ONCE):
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            place, first, shape = _place_of(path, root), 0, None
+            wanted = [name for name in file.schema_arrow.names if name in _WANTED]
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):
                 if len(batch):
-                    yield _ours(pa.Table.from_batches([batch]), path, first)
+                    rows = _ours(pa.Table.from_batches([batch]), path, place, first)
+                    shape = shape or rows["image"].shape[1:]
+                    if rows["image"].shape[1:] != shape:
+                        raise DhsError(f"{path} mixes stamps of {shape} and others")
+                    yield rows
                 first += len(batch)
     except (OSError, pa.ArrowException) as error:
         raise DhsError(f"{path}: missing or damaged: {error}; copy it again") from error
 
 
-def _ours(table: pa.Table, path: Path, first: int) -> Columns:
+def _place_of(path: Path, root: Path | None) -> str:
+    inside = path.relative_to(root) if root and root != path else Path(path.name)
+    return str(inside.with_suffix(""))
+
+
+def _ours(table: pa.Table, path: Path, place: str, first: int) -> Columns:
     n, there = len(table), set(table.column_names)
     blob = next((name for name in BLOBS if name in there), None)
     if blob is None:
@@ -79,21 +100,27 @@ def _ours(table: pa.Table, path: Path, first: int) -> Columns:
         raise DhsError(f"{path} mixes stamps of {', '.join(map(str, sorted(shapes)))}")
     rows["image"] = np.stack(images)
     number = np.arange(first, first + n).astype(str)
-    names = np.char.add(f"{path.stem}-", number).astype(object)
-    rows.setdefault("task_id", names)
-    rows.setdefault("pair_id", rows["task_id"])
+    rows["task_id"] = _named(rows, "task_id", np.char.add(f"{place}-", number).astype(object))
+    rows["pair_id"] = _named(rows, "pair_id", rows["task_id"])
     rows["kind"] = _kinds(rows, table, path)
-    rows.setdefault("host_id", _places(rows) if "ra_deg" in rows else rows["pair_id"])
+    rows["host_id"] = _named(rows, "host_id", _places(rows))
     rows["size_pix"] = np.full(n, rows["image"].shape[-1], np.int32)
     rows.setdefault("pixel_scale_arcsec", np.full(n, PIXEL_SCALE_ARCSEC))
     return rows
+
+
+def _named(rows: Columns, name: str, otherwise: np.ndarray) -> np.ndarray:
+    """Names, and others in place of those that are empty."""
+    if name not in rows:
+        return otherwise
+    return np.where(rows[name] == "", otherwise, rows[name])
 
 
 def _typed(table: pa.Table, name: str, dtype: pa.DataType, path: Path) -> np.ndarray:
     column = table[name]
     try:
         if dtype == pa.string():
-            return np.array([str(value) for value in column.to_pylist()], object)
+            return np.array(["" if v is None else str(v) for v in column.to_pylist()], object)
         cast = column.cast(pa.float64())
         values = cast.to_numpy().astype(float)
     except (pa.ArrowException, TypeError, ValueError) as error:
@@ -105,21 +132,25 @@ def _kinds(rows: Columns, table: pa.Table, path: Path) -> np.ndarray:
     """lens and host where only a label tells."""
     if "kind" in rows and set(rows["kind"].tolist()) <= set(KINDS):
         return rows["kind"]
-    there = table.column_names
-    if "is_control" in there:
-        lens = table["is_control"].to_numpy().astype(float) == 0
-    elif label := next((name for name in ("label", "y", "is_lens") if name in there), None):
-        lens = table[label].to_numpy().astype(float) == 1
-    else:
+    label = next((name for name in _LABELS if name in table.column_names), None)
+    if label is None:
         raise DhsError(
             f"{path} does not tell lenses from controls: kind, label or is_control is wanted"
         )
-    return np.where(lens, "lens", "host").astype(object)
+    values = _typed(table, label, pa.float64(), path)
+    if not np.isin(values, (0, 1)).all():
+        raise DhsError(f"{path}: column {label} holds values that are neither 0 nor 1")
+    return np.where(values == _LABELS[label], "lens", "host").astype(object)
 
 
 def _places(rows: Columns) -> np.ndarray:
+    """Names of places on the sky; of rows whose place is not known, their pairs'."""
+    if not {"ra_deg", "dec_deg"} <= rows.keys():
+        return rows["pair_id"]
+    known = np.isfinite(rows["ra_deg"] + rows["dec_deg"])
     pairs = zip(rows["ra_deg"], rows["dec_deg"], strict=True)
-    return np.array([f"{ra:.5f}{dec:+.5f}" for ra, dec in pairs], object)
+    at = np.array([f"{ra:.5f}{dec:+.5f}" for ra, dec in pairs], object)
+    return np.where(known, at, rows["pair_id"])
 
 
 def _of_folder(path: Path, key: str) -> str | None:
@@ -140,7 +171,7 @@ def _pixels(value, path: Path) -> np.ndarray:
         if data[:6] == b"\x93NUMPY":
             return _planes(np.load(io.BytesIO(data), allow_pickle=False))
         return _planes(np.frombuffer(data, "<f4"))
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (*_DAMAGE, ValueError, KeyError, TypeError) as error:
         raise DhsError(f"{path}: a stamp cannot be read: {error}") from error
 
 

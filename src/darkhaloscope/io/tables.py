@@ -189,12 +189,13 @@ def images_in(table: pa.Table) -> np.ndarray:
 
 
 def _seen(blobs: pa.Array, size: int) -> np.ndarray:
+    blobs = blobs.cast(pa.binary())
     want = len(BANDS) * size * size * 4
     lengths = pc.unique(pc.binary_length(blobs)).to_pylist()
     if lengths != [want]:
         raise DhsError(
             f"images of {len(BANDS)} x {size} x {size} take {want} bytes, got some of "
-            f"{', '.join(map(str, sorted(lengths)))}"
+            f"{', '.join(sorted(map(str, lengths)))}"
         )
     first = np.frombuffer(blobs.buffers()[1], np.int32)[blobs.offset]
     pixels = np.frombuffer(blobs.buffers()[2], "<f4", len(blobs) * want // 4, int(first))

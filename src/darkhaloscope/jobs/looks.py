@@ -13,7 +13,7 @@ import numpy as np
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.features import features, fine_shares
 from darkhaloscope.evaluate.metrics import added_metrics, host_rows, stamp_metrics
-from darkhaloscope.evaluate.tally import Tally, tally, together
+from darkhaloscope.evaluate.tally import RANGES, Tally, tally, together
 from darkhaloscope.io.others import read_rows, tables_in
 from darkhaloscope.io.parts import QUARANTINE_DIR, parts_in
 from darkhaloscope.io.tables import columns_of, images_in, read_pieces
@@ -27,6 +27,7 @@ Columns = dict[str, np.ndarray]
 
 NAMES = [c.name for c in STAMPS if c.name not in BLOBS] + ["image"]
 _HERE = Local()
+_MOST_OF_A_PAIR = 1000
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def look_at_others(stamps: Path, share: float = 1.0, engine: Engine = _HERE) -> 
 
     Raises DhsError as look_at does, or if a table is of no layout that is known
     """
-    return _look_through(stamps, tables_in(stamps), partial(_look_at_table, share), engine)
+    return _look_through(stamps, tables_in(stamps), partial(_look_at_table, share, stamps), engine)
 
 
 def _look_through(
@@ -68,8 +69,27 @@ def _look_through(
             advance(1)
     if not found:
         raise DhsError(f"{stamps} holds no usable stamp; see its {QUARANTINE_DIR} for the causes")
-    looks = [found[path] for path in paths if path in found]
-    return _all_of(looks)
+    _alike(found)
+    return _all_of([found[path] for path in paths if path in found])
+
+
+def _alike(found: dict[Path, Look]) -> None:
+    """Raises DhsError if files differ in what they hold."""
+    first, *others = found
+    names, sizes = _form(found[first])
+    for path in others:
+        theirs, size = _form(found[path])
+        if apart := names ^ theirs:
+            raise DhsError(
+                f"{first} and {path} differ in the columns {', '.join(sorted(apart))}; make them "
+                "alike, or judge them one by one"
+            )
+        if len(sizes | size) > 1:
+            raise DhsError(f"{first} and {path} hold stamps of {sorted(sizes | size)} pixels")
+
+
+def _form(seen: Look) -> tuple[set[str], set[int]]:
+    return set(seen.sample), set(seen.tally.sizes)
 
 
 def _look_at_part(share: float, path: Path) -> tuple[Path, Look | None]:
@@ -77,8 +97,8 @@ def _look_at_part(share: float, path: Path) -> tuple[Path, Look | None]:
     return path, _all_of(looks) if looks else None
 
 
-def _look_at_table(share: float, path: Path) -> tuple[Path, Look | None]:
-    looks = [look(rows, share) for rows in whole_pairs(read_rows(path))]
+def _look_at_table(share: float, root: Path, path: Path) -> tuple[Path, Look | None]:
+    looks = [look(rows, share) for rows in whole_pairs(read_rows(path, root))]
     return path, _all_of(looks) if looks else None
 
 
@@ -98,6 +118,11 @@ def whole_pairs(pieces: Iterable[Columns]) -> Iterator[Columns]:
     kept: Columns | None = None
     for piece in pieces:
         rows = piece if kept is None else _joined([kept, piece])
+        if len(rows["pair_id"]) > _MOST_OF_A_PAIR + len(piece["pair_id"]):
+            raise DhsError(
+                f"pair {rows['pair_id'][0]} has more than {_MOST_OF_A_PAIR} rows; pair_id ties one "
+                "lens and its controls"
+            )
         last = rows["pair_id"] == rows["pair_id"][-1]
         start = len(last) - int(np.argmin(last[::-1])) if not last.all() else 0
         if start:
@@ -112,7 +137,7 @@ def look(rows: Columns, share: float) -> Look:
 
     rows : schema.STAMPS without pixels, whole pairs, and `image`, (row, band, y, x) float32, nmgy
     """
-    scale = float(rows["pixel_scale_arcsec"][0])
+    scale = _scale_of(rows["pixel_scale_arcsec"])
     images = rows["image"]
     rows = {name: values for name, values in rows.items() if name != "image"}
     host = host_rows(rows["pair_id"], rows["kind"])
@@ -127,6 +152,18 @@ def look(rows: Columns, share: float) -> Look:
     probes = features(few, sample, scale)
     sample |= {f"metric.added_fine_{band}": fine[:, i] for i, band in enumerate(BANDS)}
     return Look(tally(columns), sample | {f"probe.{name}": of for name, of in probes.items()})
+
+
+def _scale_of(values: np.ndarray) -> float:
+    """Raises DhsError if it is no pixel scale, or several"""
+    low, high = RANGES["pixel_scale_arcsec"]
+    found = np.unique(values)
+    if len(found) != 1 or not low <= found[0] <= high:
+        raise DhsError(
+            f"pixel_scale_arcsec must be one value from {low} to {high} arcsec, got "
+            f"{', '.join(f'{value:g}' for value in found[:5])}"
+        )
+    return float(found[0])
 
 
 def _chosen(pair_id: np.ndarray, share: float) -> np.ndarray:

@@ -23,9 +23,9 @@ from darkhaloscope.evaluate.sample import NO_HOST_ROWS
 from darkhaloscope.evaluate.tally import Tally, hashes
 from darkhaloscope.io.bank import Bank, read_bank
 from darkhaloscope.io.files import write_json, write_text
-from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, digest_of_parts
+from darkhaloscope.io.parts import PARTS, QUARANTINE_DIR, digest_of_parts, parts_in
 from darkhaloscope.io.scores import read_scores
-from darkhaloscope.io.tables import read_table
+from darkhaloscope.io.tables import columns_of, read_table
 from darkhaloscope.jobs.engine import Engine, Local
 from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.jobs.looks import Columns, look_at
@@ -35,7 +35,7 @@ from darkhaloscope.jobs.set_report import report
 from darkhaloscope.jobs.stamps import images_of, psf_images_of, record_of_stamps
 from darkhaloscope.jobs.validate_others import judge_others, of_another_layout
 from darkhaloscope.report.recovered import completeness_figures
-from darkhaloscope.schema import KINDS, QUARANTINE
+from darkhaloscope.schema import KINDS, QUARANTINE, STAMPS
 
 FINDINGS = "findings.json"
 REPORT = "report.html"
@@ -91,7 +91,7 @@ def _judge_ours(
     findings.append(replay(stamps, columns, bank, record, cfg.replay_rows))
     findings.append(second_opinion(columns, bank, record, cfg.lenstronomy_rows))
     findings.sort(key=lambda finding: _ORDER.index(finding.group))
-    lenses, recovered, what = _recovery(columns, scored, cfg)
+    lenses, recovered, what = _recovery(_lenses(stamps), scored, cfg)
     cells = {axis.name: completeness(lenses, recovered, (axis,)) for axis in AXES}
     said = {
         "digest": record["digest"],
@@ -103,12 +103,27 @@ def _judge_ours(
     return findings, said, report(stamps, columns, findings, record, cfg, curves)
 
 
+_NEEDED = (
+    *("theta_E_arcsec", "psf_fwhm_r_arcsec", "psf_depth_r_mag", "source_mag_r"),
+    *("arc_snr", "arc_snr_g"),
+)
+
+
+def _lenses(stamps: Path) -> Columns:
+    """What completeness hangs on, of all lenses."""
+    only = ["task_id", "kind", *_NEEDED]
+    tables = []
+    for path in parts_in(stamps):
+        rows = columns_of(read_table(path, STAMPS, only))
+        lens = rows["kind"] == "lens"
+        tables.append({name: rows[name][lens] for name in ("task_id", *_NEEDED)})
+    return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+
+
 def _recovery(
-    columns: Columns, scores: dict[str, float] | None, cfg: Validate
+    lenses: Columns, scores: dict[str, float] | None, cfg: Validate
 ) -> tuple[Columns, np.ndarray, str]:
     """Lenses, which of them are recovered, and what that means."""
-    lens = columns["kind"] == "lens"
-    lenses = {name: values[lens] for name, values in columns.items()}
     if scores is None:
         return (
             lenses,
@@ -118,7 +133,10 @@ def _recovery(
         )
     known = np.array([task in scores for task in lenses["task_id"]])
     if not known.any():
-        raise DhsError("no lens of this set has a score: the scores are of another set")
+        raise DhsError(
+            f"none of {len(known)} lenses of this set is among {len(scores)} scores: they are of "
+            "another set"
+        )
     lenses = {name: values[known] for name, values in lenses.items()}
     found = np.array([scores[task] for task in lenses["task_id"]]) >= cfg.score_threshold
     what = f"score >= {cfg.score_threshold:g}, of {known.sum()} lenses with a score"

@@ -19,6 +19,7 @@ from darkhaloscope.jobs.engine import Engine
 from darkhaloscope.jobs.looks import Columns, look_at_others
 from darkhaloscope.keys import unit_interval
 from darkhaloscope.report import page
+from darkhaloscope.report.canvas import FigurePng
 from darkhaloscope.report.kinds import seeing, sky_noise
 from darkhaloscope.report.mosaic import mosaic
 from darkhaloscope.report.probed import probe_figure
@@ -53,9 +54,14 @@ def judge_others(
     seen = look_at_others(stamps, share, engine)
     if not seen.tally.kinds["lens"]:
         raise DhsError(f"{stamps}: no row is a lens by its kind, label or is_control")
-    findings = judge(seen.tally, seen.sample)
     columns = seen.sample
-    drawn = [probe_figure(findings), sky_noise(columns)]
+    if not (columns["kind"] == "lens").any():
+        raise DhsError(
+            f"{stamps}: none of {seen.tally.kinds['lens']} lenses among {rows} rows is in the "
+            "sample; raise --sample-pairs"
+        )
+    findings = judge(seen.tally, columns)
+    drawn: list[FigurePng | None] = [probe_figure(findings), sky_noise(columns)]
     if "psf_fwhm_r_arcsec" in columns:
         drawn.append(seeing(columns))
     html = page.page(
@@ -67,7 +73,9 @@ def judge_others(
             "files": f"{len(paths):,}",
         },
         findings=findings,
-        sheets=[_sheet(paths, columns, kind) for kind in np.unique(columns["kind"].astype(str))],
+        sheets=[
+            _sheet(stamps, paths, columns, kind) for kind in np.unique(columns["kind"].astype(str))
+        ],
         figures=[figure for figure in drawn if figure],
         provenance={"files": "\n".join(map(str, paths[:200]))},
     )
@@ -81,7 +89,7 @@ def _rows_in(path: Path) -> int:
         raise DhsError(f"{path}: missing or damaged: {error}; copy it again") from error
 
 
-def _sheet(paths: list[Path], columns: Columns, kind: str) -> tuple[str, str, bytes]:
+def _sheet(root: Path, paths: list[Path], columns: Columns, kind: str) -> tuple[str, str, bytes]:
     rows = np.flatnonzero(columns["kind"] == kind)
     rows = sorted(rows, key=lambda i: unit_interval(str(columns["task_id"][i]), "sheet"))[:_SHOWN]
     wanted = {str(columns["task_id"][i]): i for i in rows}
@@ -89,7 +97,7 @@ def _sheet(paths: list[Path], columns: Columns, kind: str) -> tuple[str, str, by
     for path in paths:
         if len(images) == len(wanted):
             break
-        for piece in read_rows(path):
+        for piece in read_rows(path, root):
             for task, image in zip(piece["task_id"], piece["image"], strict=True):
                 if task in wanted:
                     images[task] = image
