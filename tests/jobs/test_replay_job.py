@@ -61,7 +61,7 @@ def test_a_row_of_every_kind_is_what_its_columns_make(stamps, inputs, capfd):
 def test_the_scene_is_said_with_units(stamps, inputs, capfd):
     task = _tasks(stamps)["lens"]
     _, said = _replay(capfd, task, stamps, inputs)
-    row = columns_of(rows_where(parts_in(stamps)[1], "task_id", task, ["theta_E_arcsec"]))
+    row = columns_of(rows_where(parts_in(stamps)[1], "task_id", [task], ["theta_E_arcsec"]))
     words = " ".join(said.split())
     assert f"theta_E_arcsec {row['theta_E_arcsec'][0]:.4g} arcsec Einstein radius" in words
     assert "psf_fwhm_*_arcsec g " in words and "FWHM of the effective PSF" in words
@@ -194,8 +194,8 @@ def test_a_quarantined_row_says_its_cause(inputs, tmp_path, capfd):
 def test_only_the_row_groups_that_hold_the_row_are_read(stamps):
     path = parts_in(stamps)[0]
     task = _tasks(stamps, 0)["lens"]
-    row = columns_of(rows_where(path, "task_id", task, ["image", "size_pix"]))
+    row = columns_of(rows_where(path, "task_id", [task], ["image", "size_pix"]))
     assert image_from(row["image"][0], int(row["size_pix"][0])).shape == (3, 48, 48)
-    assert not len(rows_where(path, "task_id", "none", ["image"]))
+    assert not len(rows_where(path, "task_id", ["none"], ["image"]))
     with pytest.raises(DhsError, match="lacks the columns no_such"):
-        rows_where(path, "task_id", task, ["no_such"])
+        rows_where(path, "task_id", [task], ["no_such"])

@@ -21,6 +21,9 @@ from darkhaloscope.jobs.plan import plan
 from flow import make_stamps
 from memory import peak_mib
 
+FEW = ["--sheet-pairs", "1", "--lenstronomy-rows", "2"]
+"""Reports are drawn in each of these tests; one pair a sheet will do."""
+
 
 @pytest.fixture
 def copy(stamps, tmp_path):
@@ -28,7 +31,9 @@ def copy(stamps, tmp_path):
 
 
 def _judge(stamps, inputs, capfd) -> tuple[int, dict[str, str]]:
-    code = run(["validate", str(stamps), "--bank", str(inputs / "bank.h5"), "--replay-rows", "20"])
+    code = run(
+        ["validate", str(stamps), "--bank", str(inputs / "bank.h5"), "--replay-rows", "20", *FEW]
+    )
     capfd.readouterr()
     found = read_json(stamps / "findings.json")["findings"]
     return code, {f["gate"]: f["level"] for f in found}
@@ -185,7 +190,7 @@ def test_findings_are_json_with_all_that_a_script_needs(copy, inputs, capfd):
 @pytest.mark.parametrize("threads", ["1", "4"])
 def test_the_verdict_does_not_depend_on_the_machines_cores(copy, inputs, threads):
     """The last bits of a render depend on the number of threads; replay compares to the bit."""
-    words = ["validate", copy, "--bank", inputs / "bank.h5", "--replay-rows", "40"]
+    words = ["validate", copy, "--bank", inputs / "bank.h5", "--replay-rows", "40", *FEW]
     done = subprocess.run(
         [sys.executable, "-m", "darkhaloscope.cli", *map(str, words)],
         env=os.environ | {"OMP_NUM_THREADS": threads},
@@ -208,7 +213,7 @@ def _scored(stamps, path, change=lambda scores: scores):
 
 def test_completeness_is_that_of_a_model_where_its_scores_are_given(copy, tmp_path, capfd):
     scores = _scored(copy, tmp_path / "scores.csv")
-    assert run(["validate", str(copy), "--scores", str(scores)]) == 0
+    assert run(["validate", str(copy), "--scores", str(scores), *FEW]) == 0
     found = read_json(copy / "findings.json")["completeness"]
     assert found["recovered"] == "score >= 0.5, of 24 lenses with a score"
     cells = [cell for cell in found["arc S/N"] if cell["n"]]
@@ -229,7 +234,7 @@ def test_completeness_is_that_of_a_model_where_its_scores_are_given(copy, tmp_pa
 )
 def test_scores_that_cannot_be_used_are_refused(copy, tmp_path, capfd, change, words):
     scores = _scored(copy, tmp_path / "scores.csv", change)
-    assert run(["validate", str(copy), "--scores", str(scores)]) == 2
+    assert run(["validate", str(copy), "--scores", str(scores), *FEW]) == 2
     assert words in " ".join(capfd.readouterr().err.split())
 
 
@@ -244,7 +249,7 @@ def test_scores_without_their_columns_are_refused(copy, tmp_path, capfd):
 
 def test_a_set_seen_by_two_processes_is_judged_the_same(copy, inputs, capfd):
     for processes in "12":
-        words = ["validate", str(copy), "--out", str(copy.parent / processes)]
+        words = ["validate", str(copy), "--out", str(copy.parent / processes), *FEW]
         assert run([*words, "--processes", processes]) == 0
     capfd.readouterr()
     one, two = ((copy.parent / n / "findings.json").read_bytes() for n in "12")
@@ -264,9 +269,9 @@ def _seen(folder: Path, share: float) -> None:
 
 
 def test_memory_does_not_grow_with_the_set(stamps, tmp_path):
-    """Forty times the rows, the same sample."""
+    """Twenty times the rows, the same sample."""
     peaks = []
-    for copies in (1, 40):
+    for copies in (1, 20):
         folder = tmp_path / str(copies)
         folder.mkdir()
         for n in range(copies):
