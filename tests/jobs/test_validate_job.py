@@ -256,6 +256,17 @@ def test_a_set_seen_by_two_processes_is_judged_the_same(copy, inputs, capfd):
     assert one == two
 
 
+def test_the_page_counts_the_set_and_not_the_sample(copy, capfd):
+    record = read_json(copy / RECORD)
+    record["usable"]["lens"] = 60  # as if the set were larger: two pairs in three are looked at
+    write_json(copy / RECORD, record)
+    assert run(["validate", str(copy), "--sample-pairs", "40", *FEW]) == 0
+    capfd.readouterr()
+    page = " ".join((copy / "report.html").read_text().split())
+    assert "<dt>stamps</dt><dd>144</dd>" in page and "<dt>unique hosts</dt><dd>24</dd>" in page
+    assert "<dt>lenses looked at</dt><dd>24</dd>" not in page
+
+
 def test_a_sample_of_pairs_is_whole_pairs_and_counts_stay_exact(copy):
     whole, some = look_at(copy), look_at(copy, 0.4)
     assert some.tally.kinds == whole.tally.kinds and len(some.tally.tasks) == 144

@@ -10,6 +10,7 @@ import numpy as np
 from darkhaloscope.config import Validate
 from darkhaloscope.evaluate.findings import Finding
 from darkhaloscope.evaluate.stats import quantiles
+from darkhaloscope.evaluate.tally import Tally
 from darkhaloscope.flags import Flag, names
 from darkhaloscope.io.parts import QUARANTINE_DIR
 from darkhaloscope.jobs.looks import Columns
@@ -37,12 +38,16 @@ _SHEETS = (
 def report(
     stamps: Path,
     columns: Columns,
+    tally: Tally,
     findings: list[Finding],
     record: dict,
     cfg: Validate,
     curves: Sequence[FigurePng] = (),
 ) -> str:
-    """The HTML page: verdict, pictures, gates, distributions, provenance."""
+    """The HTML page: verdict, pictures, gates, distributions, provenance.
+
+    columns : a sample of the set's pairs; tally : of all its rows
+    """
     sheets = []
     for title, how, share, caption in _SHEETS:
         among = resolved(columns) if how == "best" else columns
@@ -53,7 +58,7 @@ def report(
     sheets += [*_kinds_sheet(stamps, columns, cfg), *_flags_sheet(stamps, columns)]
     return page.page(
         title="DarkHaloScope stamp set",
-        summary=_summary(columns),
+        summary=_summary(columns, tally),
         findings=findings,
         sheets=sheets,
         figures=[
@@ -135,15 +140,16 @@ def resolved(columns: Columns) -> Columns:
     return {name: values[resolved] for name, values in columns.items()}
 
 
-def _summary(columns: Columns) -> dict[str, str]:
-    """Key figures: what the set holds."""
+def _summary(columns: Columns, tally: Tally) -> dict[str, str]:
+    """Key figures: what the set holds, and of a sample what its lenses are like."""
     lens = columns["kind"] == "lens"
     low, middle, high = quantiles(columns["arc_snr"][lens], (5, 50, 95))
     return {
-        "stamps": f"{len(lens):,}",
-        "of them lenses": f"{lens.sum():,}",
-        "unique hosts": f"{len(np.unique(columns['host_id'].astype(str))):,}",
-        "source templates": f"{len(np.unique(columns['template_id'].astype(str))):,}",
+        "stamps": f"{tally.rows:,}",
+        "of them lenses": f"{tally.kinds['lens']:,}",
+        "unique hosts": f"{tally.n_hosts:,}",
+        "source templates": f"{len(np.unique(tally.templates[:, 0])):,}",
+        "lenses looked at": f"{lens.sum():,}",
         "stamp": f"{columns['size_pix'][0]} pix, {columns['pixel_scale_arcsec'][0]} arcsec/pix",
         "Einstein radius, median": f"{np.median(columns['theta_E_arcsec'][lens]):.2f} arcsec",
         "arc S/N, 5/50/95%": f"{low:.0f} / {middle:.0f} / {high:.0f}",

@@ -100,7 +100,7 @@ def _judge_ours(
         | {name: [asdict(cell) for cell in row] for name, row in cells.items()},
     }
     curves = completeness_figures(lenses, recovered, what)
-    return findings, said, report(stamps, columns, findings, record, cfg, curves)
+    return findings, said, report(stamps, columns, look.tally, findings, record, cfg, curves)
 
 
 _NEEDED = (
