@@ -7,7 +7,7 @@ code at fault would have left them, pixels and columns alike.
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from darkhaloscope.evaluate.metrics import host_rows
+from darkhaloscope.evaluate.sample import row_in_pair
 from darkhaloscope.flags import Flag
 from darkhaloscope.jobs.light import render_rows
 from darkhaloscope.schema import band_columns
@@ -27,7 +27,7 @@ def keep(rows, which) -> None:
 
 def _hosts(rows) -> np.ndarray:
     """The host's pixels of each row's pair."""
-    return rows["image"][host_rows(rows["pair_id"], rows["kind"])]
+    return rows["image"][row_in_pair(rows["pair_id"].astype(str), rows["kind"], "host")]
 
 
 def _rendered_otherwise(rows, bank, bands=(0, 1, 2), kinds=("lens",), **columns) -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from darkhaloscope.evaluate.metrics import added_metrics, host_rows, stamp_metrics
+from darkhaloscope.evaluate.metrics import added_metrics, stamp_metrics
+from darkhaloscope.evaluate.sample import row_in_pair
 
 
 def test_regions_hold_the_light_that_was_put_in_them():
@@ -46,7 +47,7 @@ def test_added_light_is_what_a_row_has_over_its_host():
     light = np.zeros((3, 64, 64), np.float32)
     light[:, 40, 30] = [1.0, 2.0, 3.0]
     images, kinds, pairs = _pair(light)
-    found = added_metrics(images, host_rows(pairs, kinds), np.zeros((2, 2)), 0.262)
+    found = added_metrics(images, row_in_pair(pairs, kinds, "host"), np.zeros((2, 2)), 0.262)
     assert [round(float(found[f"added_{b}"][0]), 4) for b in "grz"] == [1.0, 2.0, 3.0]
     at = (np.array([30, 40]) - 31.5) * 0.262
     assert abs(found["added_x_z"][0] - at[0]) < 1e-4 and abs(found["added_y_g"][0] - at[1]) < 1e-4
@@ -58,7 +59,7 @@ def test_added_light_is_what_a_row_has_over_its_host():
 def test_noise_that_was_added_is_measured():
     noise = np.random.default_rng(1).normal(0, 0.004, (3, 64, 64)).astype(np.float32)
     images, kinds, pairs = _pair(noise)
-    found = added_metrics(images, host_rows(pairs, kinds), np.zeros((2, 2)), 0.262)
+    found = added_metrics(images, row_in_pair(pairs, kinds, "host"), np.zeros((2, 2)), 0.262)
     assert abs(found["added_noise"][0] / 0.004 - 1) < 0.15
 
 

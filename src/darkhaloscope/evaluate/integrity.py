@@ -33,6 +33,29 @@ def _skipped(gate: str, column: str, about: str) -> Finding:
     return Finding(gate, Level.SKIP, f"no column {column}", "", 0, about, "Nothing to judge by.")
 
 
+def _once(name: str, field: str, measured: str, about: str, advice: str):
+    """A gate that allows nothing twice."""
+
+    def gate(tally: Tally) -> Finding:
+        values = getattr(tally, field)
+        n = _repeats(values)
+        return Finding(
+            f"integrity.{name}",
+            passed(n == 0),
+            measured.format(n=n, all=len(values)),
+            "0",
+            tally.n_hosts,
+            about,
+            advice,
+        )
+
+    return gate
+
+
+def _repeats(values: np.ndarray) -> int:
+    return len(values) - len(np.unique(values))
+
+
 def _named(name: str, fault: str, about: str, advice: str):
     """A gate that allows no column of one fault."""
 
@@ -81,6 +104,22 @@ label = _counted(
 )
 
 
+unique_tasks = _once(
+    "unique_tasks",
+    "tasks",
+    "{n} doubled rows",
+    "No row is there twice.",
+    "Two runs were mixed or a part was copied: remove the folder and inject again.",
+)
+unique_pixels = _once(
+    "unique_pixels",
+    "lenses",
+    "{n} of {all} lenses show the pixels of another one",
+    "No lens is there twice under two names.",
+    "Rows were copied and renamed, or loader shards doubled: n is smaller than it looks.",
+)
+
+
 def complete_pairs(tally: Tally) -> Finding:
     """A set in which no row is paired may be good, but nothing ties its kinds together."""
     about = "Every pair has one lens and each kind of control once at most, all in one file."
@@ -94,8 +133,7 @@ def complete_pairs(tally: Tally) -> Finding:
             about,
             "Lenses and controls stand on other hosts: what differs between hosts tells the label.",
         )
-    apart = len(tally.pairs) - len(np.unique(tally.pairs))
-    broken = tally.faults["broken_pairs"] + apart
+    broken = tally.faults["broken_pairs"] + _repeats(tally.pairs)  # apart in two pieces
     return Finding(
         "integrity.complete_pairs",
         passed(broken == 0),
@@ -104,32 +142,6 @@ def complete_pairs(tally: Tally) -> Finding:
         tally.n_hosts,
         about,
         "Causes must strike whole pairs, never one kind: look into the quarantine table.",
-    )
-
-
-def unique_tasks(tally: Tally) -> Finding:
-    doubled = len(tally.tasks) - len(np.unique(tally.tasks))
-    return Finding(
-        "integrity.unique_tasks",
-        passed(doubled == 0),
-        f"{doubled} doubled rows",
-        "0",
-        tally.n_hosts,
-        "No row is there twice.",
-        "Two runs were mixed or a part was copied: remove the folder and inject again.",
-    )
-
-
-def unique_pixels(tally: Tally) -> Finding:
-    doubled = len(tally.lenses) - len(np.unique(tally.lenses))
-    return Finding(
-        "integrity.unique_pixels",
-        passed(doubled == 0),
-        f"{doubled} of {len(tally.lenses)} lenses show the pixels of another one",
-        "0",
-        tally.n_hosts,
-        "No lens is there twice under two names.",
-        "Rows were copied and renamed, or loader shards doubled: n is smaller than it looks.",
     )
 
 
@@ -205,7 +217,7 @@ def splits(tally: Tally) -> Finding:
     named = {"hosts": tally.hosts} | (
         {} if "template_id" in absent else {"templates": tally.templates}
     )
-    leaks = {what: len(both) - len(np.unique(both[:, 0])) for what, both in named.items()}
+    leaks = {what: _repeats(both[:, 0]) for what, both in named.items()}
     return Finding(
         "balance.splits",
         passed(not any(leaks.values())),

@@ -123,15 +123,6 @@ def added_metrics(
     }
 
 
-def host_rows(pair_id: np.ndarray, kind: np.ndarray) -> np.ndarray:
-    """The number of the row of kind host in each row's pair, -1 where there is none."""
-    pair = np.unique(pair_id.astype(str), return_inverse=True)[1]
-    host = np.full(pair.max(initial=-1) + 1, -1)
-    (hosts,) = np.nonzero(kind == "host")
-    host[pair[hosts]] = hosts
-    return host[pair]
-
-
 def _sigma(values: np.ndarray) -> np.ndarray:
     """Noise of the last axis, from the median absolute deviation."""
     return _SIGMA_PER_MAD * _median(np.abs(values - _median(values)[..., None]))

@@ -5,8 +5,15 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import i0e, i1e
 
-from darkhaloscope.evaluate.findings import Finding, Level, passed
-from darkhaloscope.evaluate.sample import NO_HOST_ROWS, Columns, median_and_error, of, unique_hosts
+from darkhaloscope.evaluate.findings import Finding, passed
+from darkhaloscope.evaluate.sample import (
+    Columns,
+    by_band,
+    median_and_error,
+    of,
+    unique_hosts,
+    without_host_rows,
+)
 from darkhaloscope.evaluate.stats import quantiles
 from darkhaloscope.sim.caustics import Caustics, Lens, Source, foreseen
 from darkhaloscope.units import BANDS, SIGMA_PER_FWHM
@@ -41,11 +48,11 @@ def added_flux(columns: Columns) -> Finding:
         added = of(columns, f"metric.added_{band}", "lens")
         ratios.append(median_and_error(added / np.where(said > 0, said, np.nan))[0])
     if np.isnan(ratios).all():
-        return Finding(gate, Level.SKIP, "no pair with a host row", limit, 0, about, NO_HOST_ROWS)
+        return without_host_rows(gate, limit, about)
     return Finding(
         gate,
         passed(bool((np.abs(np.array(ratios) - 1) <= 0.01).all())),
-        "pixels / columns " + _by_band(ratios, ".4f"),
+        "pixels / columns " + by_band(ratios, ".4f"),
         limit,
         unique_hosts(columns, "lens"),
         about,
@@ -60,7 +67,7 @@ def nothing_else(columns: Columns) -> Finding:
     noise = of(columns, "metric.added_noise", "lens") / of(columns, "sky_sigma_r_nmgy", "lens")
     middle, _ = median_and_error(noise)
     if np.isnan(middle):
-        return Finding(gate, Level.SKIP, "no pair with a host row", limit, 0, about, NO_HOST_ROWS)
+        return without_host_rows(gate, limit, about)
     return Finding(
         gate,
         passed(middle <= 0.05),
@@ -84,9 +91,7 @@ def light_centre(columns: Columns) -> Finding:
             want = of(columns, f"source_{axis}_arcsec", "unlensed")
             off[f"{axis} {band}"] = median_and_error((at - want)[whole])
     if np.isnan([middle for middle, _ in off.values()]).all():
-        return Finding(
-            gate, Level.SKIP, "no unlensed row with a host row", limit, 0, about, NO_HOST_ROWS
-        )
+        return without_host_rows(gate, limit, about, "no unlensed row with a host row")
     surely = {name: abs(middle) - 3 * error for name, (middle, error) in off.items()}
     worst = max(surely, key=surely.__getitem__)
     middle, error = off[worst]
@@ -111,7 +116,7 @@ def image_radius(columns: Columns) -> Finding:
     ratio = rows["metric.added_radius"] / expected_radius(rows) if lens.any() else np.array([])
     middle, error = median_and_error(ratio)
     if np.isnan(middle):
-        return Finding(gate, Level.SKIP, "no pair with a host row", limit, 0, about, NO_HOST_ROWS)
+        return without_host_rows(gate, limit, about)
     return Finding(
         gate,
         passed(abs(middle - 1) - 3 * error <= 0.03),
@@ -163,22 +168,16 @@ def psf_applied(columns: Columns) -> Finding:
         for band in BANDS
     ]
     if np.isnan(shares).all():
-        return Finding(
-            gate, Level.SKIP, "no bright lens with a host row", limit, 0, about, NO_HOST_ROWS
-        )
+        return without_host_rows(gate, limit, about, "no bright lens with a host row")
     return Finding(
         gate,
         passed(bool(np.nanmax(shares) <= 0.02)),
-        "share of power beyond 0.3 cycles a pixel, median: " + _by_band(shares, ".4f"),
+        "share of power beyond 0.3 cycles a pixel, median: " + by_band(shares, ".4f"),
         limit,
         unique_hosts(columns, "lens"),
         about,
         "A band was injected without its PSF: its PSF FWHM was missing or 0.",
     )
-
-
-def _by_band(values, form: str) -> str:
-    return ", ".join(f"{b} {v:{form}}" for b, v in zip(BANDS, values, strict=True))
 
 
 PHYSICS: tuple[Callable[[Columns], Finding], ...] = (

@@ -5,19 +5,18 @@ from collections.abc import Callable
 import numpy as np
 
 from darkhaloscope.evaluate.findings import Finding, Level, passed
+from darkhaloscope.evaluate.references import COLLETT, SURVEY
 from darkhaloscope.evaluate.sample import (
-    NO_HOST_ROWS,
     Columns,
+    by_band,
     median_and_error,
     of,
     paired,
     unique_hosts,
+    without_host_rows,
 )
 from darkhaloscope.evaluate.stats import quantiles, rate
 from darkhaloscope.units import BANDS, mag_from_flux
-
-COLLETT_THETA_E_16_84 = (0.95, 1.75)
-"""arcsec; discoverable lenses at DES depth, Collett (2015)."""
 
 SPECTROSCOPIC_MEDIANS = np.array(
     [
@@ -31,15 +30,11 @@ SPECTROSCOPIC_MEDIANS = np.array(
 """Redshift, g-r and r-z (DECam, AB): EVIDENCE section 3, spectroscopic galaxies and VVDS-Deep
 (MegaCam, carried to DECam); beyond 2.3 of templates."""
 
-COLLETT_SOURCE_HLR_16_84 = (0.10, 0.54)
-"""arcsec, before lensing; discoverable lenses at DES depth, Collett (2015)."""
-
-SURVEY_5_95 = {
-    "psf_fwhm_r_arcsec": (1.125, 1.747),
-    "psf_depth_r_mag": (23.98, 25.44),
-    "ebv_mag": (0.015, 0.230),
+_COLLETT_16_84 = {
+    "theta_E": (COLLETT["theta_E"][1], COLLETT["theta_E"][3]),
+    "source_size": (COLLETT["hlr"][1], COLLETT["hlr"][3]),
 }
-"""Of the bricks of Legacy Surveys DR10: EVIDENCE section 5."""
+"""arcsec."""
 
 NOISE_CORRELATION = (0.02, 0.45)
 """Of neighbouring pixels in DR10's coadds 0.10 to 0.33 (EVIDENCE section 5); single stamps and
@@ -53,23 +48,23 @@ def _of_population(columns: Columns, holds: bool) -> Level:
 
 
 def sky_noise(columns: Columns) -> Finding:
-    """Noise and its correlation, of lenses over that of hosts."""
+    """Noise of lenses over that of their own host rows."""
     gate, limit = "realism.sky_noise", "0.97 to 1.03, three errors aside"
     about = "Injection leaves the sky's noise as it was."
     lens, host = paired(columns)
     if not lens.size:
-        return Finding(gate, Level.SKIP, "no pair with a host row", limit, 0, about, NO_HOST_ROWS)
-    said, near = [], []
+        return without_host_rows(gate, limit, about)
+    ratios, near = [], []
     for band in BANDS:
         sigma = columns[f"metric.sky_sigma_{band}"]
         ratio = sigma[lens] / np.where(sigma[host] > 0, sigma[host], np.nan)
         middle, error = median_and_error(ratio, columns["host_id"][lens])
-        said.append(f"{band} {middle:.3f}")
+        ratios.append(middle)
         near.append(abs(middle - 1) - 3 * error <= 0.03)
     return Finding(
         gate,
         passed(all(near)),
-        "lens / host " + ", ".join(said),
+        "lens / host " + by_band(ratios, ".3f"),
         limit,
         unique_hosts(columns, "lens"),
         about,
@@ -87,7 +82,7 @@ def noise_correlation(columns: Columns) -> Finding:
         for kind in ("lens", "host")
     )
     if np.isnan(before):
-        return Finding(gate, Level.SKIP, "no row of kind host", limit, 0, about, NO_HOST_ROWS)
+        return without_host_rows(gate, limit, about, "no row of kind host")
     surely = abs(ours - before) - 3 * float(np.hypot(error, other))
     return Finding(
         gate,
@@ -112,7 +107,7 @@ def noise_units(columns: Columns) -> Finding:
     return Finding(
         "realism.noise_units",
         passed(bool((np.abs(np.array(ratios) - 0.95) <= 0.25).all())),
-        "pixels / columns " + ", ".join(f"{b} {r:.3f}" for b, r in zip(BANDS, ratios, strict=True)),
+        "pixels / columns " + by_band(ratios, ".3f"),
         "0.7 to 1.2",
         unique_hosts(columns),
         "Sky noise of the outer annulus is the noise that the columns give the cutout.",
@@ -178,30 +173,39 @@ def theta_E(columns: Columns) -> Finding:
     radii = of(columns, "theta_E_arcsec", "lens")
     middle = float(np.median(radii))
     error = float(np.std(radii) * np.sqrt(np.pi / 2 / max(len(radii), 1)))
-    low, high = COLLETT_THETA_E_16_84
-    return Finding(
-        "realism.theta_E",
-        _of_population(columns, low <= middle + 2 * error and middle - 2 * error <= high),
-        f"median {middle:.2f} ± {error:.2f} arcsec",
-        f"{low} to {high} arcsec, two errors aside",
-        unique_hosts(columns, "lens"),
+    return _discoverable(
+        columns,
+        "theta_E",
+        (middle, error),
         "Einstein radii are those of discoverable lenses (Collett 2015, 16 to 84%).",
         "Raise theta_E_min_arcsec or choose heavier hosts; unresolved lenses teach nothing.",
     )
 
 
 def source_size(columns: Columns) -> Finding:
-    middle, error = median_and_error(of(columns, "source_hlr_arcsec", "lens"))
-    low, high = COLLETT_SOURCE_HLR_16_84
+    return _discoverable(
+        columns,
+        "source_size",
+        median_and_error(of(columns, "source_hlr_arcsec", "lens")),
+        "Sources are as large as those of discoverable lenses (Collett 2015, 16 to 84%).",
+        "Templates keep their noise (a bank of rectified sky has 1.08 arcsec), or their pixel "
+        "scale is wrong; see `dhs bank check`.",
+    )
+
+
+def _discoverable(
+    columns: Columns, name: str, median: tuple[float, float], about: str, advice: str
+) -> Finding:
+    """A median, arcsec, with its error, within 16 to 84% of discoverable lenses."""
+    (middle, error), (low, high) = median, _COLLETT_16_84[name]
     return Finding(
-        "realism.source_size",
+        f"realism.{name}",
         _of_population(columns, low <= middle + 2 * error and middle - 2 * error <= high),
         f"median {middle:.2f} ± {error:.2f} arcsec",
         f"{low} to {high} arcsec, two errors aside",
         unique_hosts(columns, "lens"),
-        "Sources are as large as those of discoverable lenses (Collett 2015, 16 to 84%).",
-        "Templates keep their noise (a bank of rectified sky has 1.08 arcsec), or their pixel "
-        "scale is wrong; see `dhs bank check`.",
+        about,
+        advice,
     )
 
 
@@ -230,7 +234,7 @@ def source_colours(columns: Columns) -> Finding:
 def survey_conditions(columns: Columns) -> Finding:
     """Seeing, depth and dust within what the survey has; a part of it may well be one-sided."""
     inside = {}
-    for name, (low, high) in SURVEY_5_95.items():
+    for name, (low, *_, high) in SURVEY.items():
         values = of(columns, name, "lens")
         known = values[np.isfinite(values)]
         if known.size:

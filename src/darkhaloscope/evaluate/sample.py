@@ -1,15 +1,23 @@
 """Columns of a sample of whole pairs, as the gates on distributions take them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from darkhaloscope.evaluate.findings import Finding, Level
 from darkhaloscope.schema import KINDS
+from darkhaloscope.units import BANDS
 
 Columns = Mapping[str, np.ndarray]
 """schema.STAMPS without pixels, `metric.` columns of metrics and `probe.` ones of features."""
 
-NO_HOST_ROWS = "Pairs need a row of kind host, from which the added light is told."
+
+def without_host_rows(
+    gate: str, limit: str, about: str, measured: str = "no pair with a host row"
+) -> Finding:
+    """A gate on added light where there is none to be told."""
+    advice = "Pairs need a row of kind host, from which the added light is told."
+    return Finding(gate, Level.SKIP, measured, limit, 0, about, advice)
 
 
 def of(columns: Columns, name: str, kind: str) -> np.ndarray:
@@ -28,16 +36,25 @@ def kinds_of(columns: Columns) -> list[str]:
     return [kind for kind in KINDS if kind in there]
 
 
+def row_in_pair(pair_id: np.ndarray, kind: np.ndarray, wanted: str) -> np.ndarray:
+    """The number of the row of one kind in each row's pair, -1 where there is none."""
+    pair = np.unique(pair_id, return_inverse=True)[1]
+    found = np.full(pair.max(initial=-1) + 1, -1)
+    (rows,) = np.nonzero(kind == wanted)
+    found[pair[rows]] = rows
+    return found[pair]
+
+
 def paired(columns: Columns, kind: str = "host") -> tuple[np.ndarray, np.ndarray]:
     """Rows of the lenses whose pair has a row of a kind, and these."""
-    row_of = {
-        name: dict(zip(columns["pair_id"][rows], rows, strict=True))
-        for name in ("lens", kind)
-        for rows in [np.flatnonzero(columns["kind"] == name)]
-    }
-    shared = sorted(row_of["lens"].keys() & row_of[kind].keys())
-    lens, other = ([row_of[name][pair] for pair in shared] for name in ("lens", kind))
-    return np.array(lens, int), np.array(other, int)
+    theirs = row_in_pair(columns["pair_id"].astype(str), columns["kind"], kind)
+    (lens,) = np.nonzero((columns["kind"] == "lens") & (theirs >= 0))
+    return lens, theirs[lens]
+
+
+def by_band(values: Sequence[float], form: str) -> str:
+    """g, r and z in words."""
+    return ", ".join(f"{band} {value:{form}}" for band, value in zip(BANDS, values, strict=True))
 
 
 def median_and_error(values: np.ndarray, hosts: np.ndarray | None = None) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from darkhaloscope.evaluate.sample import row_in_pair
 from darkhaloscope.flags import FATAL
 from darkhaloscope.schema import BLOBS, STAMPS, band_columns
 
@@ -182,11 +183,9 @@ def _same(one: np.ndarray, two: np.ndarray) -> bool:
 
 def _leaking(columns: Columns, kind: np.ndarray, pair: np.ndarray) -> list[str]:
     """Columns that are empty in a row and filled in its pair's lens, or the other way round."""
-    lens = np.full(pair.max(initial=-1) + 1, -1)
-    (lenses,) = np.nonzero(kind == "lens")
-    lens[pair[lenses]] = lenses
-    (rows,) = np.nonzero(lens[pair] >= 0)
-    theirs = lens[pair[rows]]
+    lens = row_in_pair(pair, kind, "lens")
+    (rows,) = np.nonzero(lens >= 0)
+    theirs = lens[rows]
     there = [name for name in _FLOATS if name in columns]
     empty = {name: np.isnan(columns[name]) for name in there}
     return [name for name, which in empty.items() if (which[rows] != which[theirs]).any()]

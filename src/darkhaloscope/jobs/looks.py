@@ -12,7 +12,8 @@ import numpy as np
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.features import features, fine_shares
-from darkhaloscope.evaluate.metrics import added_metrics, host_rows, stamp_metrics
+from darkhaloscope.evaluate.metrics import added_metrics, stamp_metrics
+from darkhaloscope.evaluate.sample import row_in_pair
 from darkhaloscope.evaluate.tally import RANGES, Tally, tally, together
 from darkhaloscope.io.others import read_rows, tables_in
 from darkhaloscope.io.parts import QUARANTINE_DIR, parts_in
@@ -44,7 +45,7 @@ def look_at(stamps: Path, share: float = 1.0, engine: Engine = _HERE) -> Look:
 
     Raises DhsError if a file is damaged, or there is no row
     """
-    return _look_through(stamps, parts_in(stamps), partial(_look_at_part, share), engine)
+    return _look_through(stamps, parts_in(stamps), pieces_of, share, engine)
 
 
 def look_at_others(stamps: Path, share: float = 1.0, engine: Engine = _HERE) -> Look:
@@ -52,15 +53,17 @@ def look_at_others(stamps: Path, share: float = 1.0, engine: Engine = _HERE) -> 
 
     Raises DhsError as look_at does, or if a table is of no layout that is known
     """
-    return _look_through(stamps, tables_in(stamps), partial(_look_at_table, share, stamps), engine)
+    return _look_through(stamps, tables_in(stamps), partial(read_rows, root=stamps), share, engine)
 
 
 def _look_through(
     stamps: Path,
     paths: Sequence[Path],
-    work: Callable[[Path], tuple[Path, Look | None]],
+    read: Callable[[Path], Iterator[Columns]],
+    share: float,
     engine: Engine,
 ) -> Look:
+    work = partial(_look_at_file, read, share)
     found: dict[Path, Look] = {}
     with progress("validate", len(paths), "parts") as advance:
         for path, seen in engine.run(work, paths):
@@ -92,13 +95,10 @@ def _form(seen: Look) -> tuple[set[str], set[int]]:
     return set(seen.sample), set(seen.tally.sizes)
 
 
-def _look_at_part(share: float, path: Path) -> tuple[Path, Look | None]:
-    looks = [look(rows, share) for rows in whole_pairs(pieces_of(path))]
-    return path, _all_of(looks) if looks else None
-
-
-def _look_at_table(share: float, root: Path, path: Path) -> tuple[Path, Look | None]:
-    looks = [look(rows, share) for rows in whole_pairs(read_rows(path, root))]
+def _look_at_file(
+    read: Callable[[Path], Iterator[Columns]], share: float, path: Path
+) -> tuple[Path, Look | None]:
+    looks = [look(rows, share) for rows in whole_pairs(read(path))]
     return path, _all_of(looks) if looks else None
 
 
@@ -140,7 +140,7 @@ def look(rows: Columns, share: float) -> Look:
     scale = _scale_of(rows["pixel_scale_arcsec"])
     images = rows["image"]
     rows = {name: values for name, values in rows.items() if name != "image"}
-    host = host_rows(rows["pair_id"], rows["kind"])
+    host = row_in_pair(rows["pair_id"].astype(str), rows["kind"], "host")
     known = (rows.get(f"lens_center_{axis}_arcsec", np.zeros(len(host))) for axis in "xy")
     center = np.stack(list(known), axis=1)
     metrics = stamp_metrics(images, scale) | added_metrics(images, host, center, scale)

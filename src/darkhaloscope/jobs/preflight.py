@@ -15,14 +15,12 @@ from darkhaloscope.io.files import whole, write_json, write_text
 from darkhaloscope.jobs.engine import Engine, Local
 from darkhaloscope.jobs.hosts import open_cutouts
 from darkhaloscope.jobs.inject import inject_all
-from darkhaloscope.jobs.looks import look_at
+from darkhaloscope.jobs.looks import Columns, look_at
 from darkhaloscope.jobs.plan import plan
 from darkhaloscope.jobs.progress import console
-from darkhaloscope.jobs.stamps import images_of
+from darkhaloscope.jobs.set_report import mosaic_of
 from darkhaloscope.jobs.validate import FINDINGS, REPORT
-from darkhaloscope.report import figures, page
-from darkhaloscope.report.mosaic import mosaic
-from darkhaloscope.schema import band_columns
+from darkhaloscope.report import figures, page, pictures
 
 INJECTIONS = 100
 GRID = "grid.png"
@@ -76,13 +74,10 @@ def preflight(
     return not failed
 
 
-def _grid(stamps: Path, columns: dict[str, np.ndarray]) -> bytes:
-    lens = np.flatnonzero(columns["kind"] == "lens")
-    rising = lens[np.argsort(columns["arc_snr"][lens], kind="stable")]
-    some = rising[np.unique(np.linspace(0, len(rising) - 1, INJECTIONS).round().astype(int))]
-    tasks = columns["task_id"][some].tolist()
-    images = images_of(stamps, tasks)
-    sigma = np.stack([columns[n][some] for n in band_columns("sky_sigma_{b}_nmgy")], axis=1)
-    pairs = zip(columns["arc_snr"][some], columns["theta_E_arcsec"][some], strict=True)
-    captions = [f"S/N {snr:.0f}  {radius:.2f}″" for snr, radius in pairs]
-    return mosaic([images[task] for task in tasks], sigma, captions)
+def _grid(stamps: Path, columns: Columns) -> bytes:
+    pairs = pictures.choose(columns, "spread", INJECTIONS)
+    row_of = {str(task): i for i, task in enumerate(columns["task_id"])}
+    some = [row_of[f"{pair}-lens"] for pair in pairs]
+    said = zip(columns["arc_snr"], columns["theta_E_arcsec"], strict=True)
+    captions = np.array([f"S/N {snr:.0f}  {radius:.2f}″" for snr, radius in said], object)
+    return mosaic_of(stamps, columns, some, captions)

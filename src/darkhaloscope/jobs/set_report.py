@@ -82,7 +82,7 @@ def _kinds_sheet(stamps: Path, columns: Columns, cfg: Validate) -> list[tuple[st
     if len(there) < len(wanted):
         return []
     words = "The same galaxy and the same light, by kind: only the lens's is lensed."
-    return [("Every kind", words, _mosaic(stamps, columns, there, columns["kind"], len(kinds)))]
+    return [("Every kind", words, mosaic_of(stamps, columns, there, columns["kind"], len(kinds)))]
 
 
 def _flags_sheet(stamps: Path, columns: Columns) -> list[tuple[str, str, bytes]]:
@@ -96,13 +96,16 @@ def _flags_sheet(stamps: Path, columns: Columns) -> list[tuple[str, str, bytes]]
         f"{QUARANTINE_DIR}/, without pixels: `dhs replay` draws them."
     )
     captions = np.array([names(int(b)) for b in bits], object)
-    return [("Every flag", words, _mosaic(stamps, columns, some, captions, 10))]
+    return [("Every flag", words, mosaic_of(stamps, columns, some, captions, 10))]
 
 
 _EACH_FLAG = 4
 
 
-def _mosaic(stamps: Path, columns: Columns, rows, captions: np.ndarray, across: int) -> bytes:
+def mosaic_of(
+    stamps: Path, columns: Columns, rows, captions: np.ndarray, across: int = 10
+) -> bytes:
+    """PNG of some rows of a set. captions : of every row of `columns`"""
     tasks = columns["task_id"][rows].tolist()
     images = images_of(stamps, tasks)
     sigma = np.stack([columns[n][rows] for n in band_columns("sky_sigma_{b}_nmgy")], axis=1)

@@ -14,8 +14,6 @@ from darkhaloscope.io.parts import parts_in, record_of
 from darkhaloscope.io.tables import columns_of, image_from, read_table, rows_where
 from darkhaloscope.schema import STAMPS
 
-Columns = dict[str, np.ndarray]
-
 _LOOKED_AT = 200
 
 

@@ -19,7 +19,7 @@ from darkhaloscope.evaluate.completeness import (
 from darkhaloscope.evaluate.findings import Finding, Level, passed
 from darkhaloscope.evaluate.gates import judge
 from darkhaloscope.evaluate.peer import against_lenstronomy
-from darkhaloscope.evaluate.sample import NO_HOST_ROWS
+from darkhaloscope.evaluate.sample import without_host_rows
 from darkhaloscope.evaluate.tally import Tally, hashes
 from darkhaloscope.io.bank import Bank, read_bank
 from darkhaloscope.io.files import write_json, write_text
@@ -218,7 +218,7 @@ def replay(stamps: Path, columns: Columns, bank: Bank | None, record: dict, n_ro
     rows = {name: values[chosen] for name, values in columns.items()}
     found = [i for i, p in enumerate(rows["pair_id"]) if f"{p}-host" in images]
     if not found:
-        return Finding(gate, Level.SKIP, "no pair with a host row", limit, 0, about, NO_HOST_ROWS)
+        return without_host_rows(gate, limit, about)
     rows = {name: values[found] for name, values in rows.items()}
     hosts = np.stack([images[f"{pair}-host"] for pair in rows["pair_id"]])
     if rows["psf_model"][0] == "image":

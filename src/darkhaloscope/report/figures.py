@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from darkhaloscope.evaluate.completeness import VISIBLE_SNR_G
+from darkhaloscope.evaluate.references import COLLETT, PERCENTS, SURVEY
 from darkhaloscope.report.canvas import (
     BAND_COLOURS,
     BAND_LINES,
@@ -25,23 +27,6 @@ from darkhaloscope.units import BANDS, mag_from_flux
 
 Columns = Mapping[str, np.ndarray]
 
-PERCENTS = (5, 16, 50, 84, 95)
-COLLETT = {
-    "theta_E": (0.78, 0.95, 1.29, 1.75, 2.16),
-    "arc_mag": (20.7, 21.4, 22.2, 22.7, 23.0),
-    "arc_minus_host": (-0.7, 0.7, 3.0, 5.0, 5.9),
-    "hlr": (0.02, 0.10, 0.28, 0.54, 0.76),
-    "magnification": (3.3, 4.0, 7.0, 16.0, 66.0),
-}
-"""5, 16, 50, 84, 95% of the lenses a DES-like survey can discover. Source: Collett (2015)."""
-
-SURVEY = {
-    "psf_fwhm_r_arcsec": (1.125, 1.203, 1.352, 1.566, 1.747),
-    "psf_depth_r_mag": (23.98, 24.13, 24.46, 25.16, 25.44),
-    "ebv_mag": (0.015, 0.022, 0.047, 0.115, 0.230),
-}
-"""The same percentiles over the bricks of Legacy Surveys DR10: EVIDENCE section 5."""
-
 _COLLETT_NAMES = ("Collett 2015", "discoverable lenses (Collett 2015)")
 _SURVEY_NAMES = ("DR10 bricks", "the bricks of DR10")
 
@@ -51,9 +36,6 @@ LOCI = (
     ("1.5 < z < 2.3", (1.5, 2.3), (0.06, 0.21, 0.26), (0.12, 0.32, 0.50), "o", "#0072b2"),
 )
 """Name, redshifts, g-r and r-z at 16, 50, 84%, mark: spectroscopic galaxies in this imaging."""
-
-VISIBLE_SNR_G = 25.0
-"""Below this g-band S/N experts rarely recover arcs. Source: Rojas et al. (2023)."""
 
 SCATTER_MAX, RUG_MAX = 3000, 300
 
