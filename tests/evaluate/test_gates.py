@@ -1,5 +1,7 @@
 """Gates on a small set, columns altered one by one; whole faults are in test_faults."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from darkhaloscope.evaluate.findings import Finding, Level
 from darkhaloscope.evaluate.gates import SAMPLED, judge
 from darkhaloscope.evaluate.tally import tally, together
 from darkhaloscope.jobs.looks import look_at
+from darkhaloscope.sim import mapping
 
 
 @pytest.fixture
@@ -91,6 +94,17 @@ def test_a_probe_that_cannot_tell_does_not_pass(columns):
     )
     found = _judged(columns)["probe.outer.host"]
     assert found.level is Level.WARN and "more hosts" in found.advice
+
+
+def test_a_renderer_without_sqrt_q_bends_light_by_another_mass(columns, monkeypatch):
+    def wrong(scenes, x, y):
+        return right(replace(scenes, theta_E=scenes.theta_E / scenes.q.sqrt()), x, y)
+
+    right = mapping.source_plane
+    healthy = _judged(columns)["physics.kappa_area"]
+    assert healthy.level is Level.PASS and "median 1.00000" in healthy.measured
+    monkeypatch.setattr(mapping, "source_plane", wrong)
+    assert _judged(columns)["physics.kappa_area"].level is Level.FAIL
 
 
 def test_gates_that_need_host_rows_are_skipped_without_them(columns):

@@ -16,6 +16,8 @@ from darkhaloscope.evaluate.sample import (
 )
 from darkhaloscope.evaluate.stats import quantiles
 from darkhaloscope.sim.caustics import Caustics, Lens, Source, foreseen
+from darkhaloscope.sim.mapping import half_kappa_area
+from darkhaloscope.sim.rows import scenes_of
 from darkhaloscope.units import BANDS, SIGMA_PER_FWHM
 
 _ON_STAMP = 0.97
@@ -128,6 +130,31 @@ def image_radius(columns: Columns) -> Finding:
     )
 
 
+_KAPPA_ROWS = 60
+
+
+def kappa_area(columns: Columns) -> Finding:
+    """The mass of some rows, as the renderer bends light by it, holds what the columns say."""
+    lens = np.flatnonzero(columns["kind"] == "lens")
+    some = lens[np.linspace(0, len(lens) - 1, min(_KAPPA_ROWS, len(lens))).astype(int)]
+    rows = {name: values[some] for name, values in columns.items()}
+    nothing = np.zeros(len(some), int)
+    area = half_kappa_area(scenes_of(rows, nothing, np.ones(len(some)), 1.0)).numpy()
+    ratio = area / (np.pi * rows["theta_E_arcsec"] ** 2)
+    low, middle, high = quantiles(ratio, (0, 50, 100))
+    return Finding(
+        "physics.kappa_area",
+        passed(bool(np.abs(ratio - 1).max(initial=0) <= 0.001)),
+        f"area of kappa > 1/2 over pi theta_E^2: median {middle:.5f}, all from {low:.5f} to "
+        f"{high:.5f}, {len(some)} rows",
+        "within 0.001 of 1",
+        len(np.unique(rows["host_id"].astype(str))),
+        "The rays' convergence encloses the mass of the Einstein radius: kappa > 1/2 on "
+        "pi theta_E^2.",
+        "The renderer bends light by another mass: a missing sqrt(q) makes it 1/q too large.",
+    )
+
+
 def expected_radius(rows: Columns) -> np.ndarray:
     """Mean distance of lensed light from the mass centre, behind its PSF: (row,), arcsec."""
     names = ("theta_E_arcsec", "lens_q", "lens_phi_rad", "gamma1", "gamma2")
@@ -186,5 +213,6 @@ PHYSICS: tuple[Callable[[Columns], Finding], ...] = (
     nothing_else,
     light_centre,
     image_radius,
+    kappa_area,
     psf_applied,
 )

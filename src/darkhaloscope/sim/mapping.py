@@ -87,6 +87,32 @@ def source_plane(scenes: Scenes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return Mapping.of(scenes, None, x.dtype).trailing(x.dim() - 1)(x, y)
 
 
+_STEP_ARCSEC = 1e-4
+
+
+def half_kappa_area(scenes: Scenes) -> Tensor:
+    """Area, arcsec**2, within which the convergence exceeds one half: pi theta_E**2 of an SIE.
+
+    From the rays alone, by differences of where neighbours meet the source plane: (row,), float64
+    """
+    angle = torch.arange(256, dtype=torch.float64, device=scenes.theta_E.device) * (math.pi / 128)
+    unit = torch.cos(angle), torch.sin(angle)
+    low = torch.full((len(scenes), len(angle)), 1e-3, dtype=torch.float64, device=angle.device)
+    high = 10 * scenes.theta_E.double().clamp_min(1e-3)[:, None].expand_as(low)
+    for _ in range(40):
+        radius = (low + high) / 2
+        inside = _convergence(scenes, *(radius * u for u in unit)) > 0.5
+        low, high = torch.where(inside, radius, low), torch.where(inside, high, radius)
+    return math.pi * (low**2).mean(1)
+
+
+def _convergence(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
+    """(row, ray), by central differences."""
+    right, left = (source_plane(scenes, x + d, y)[0] for d in (_STEP_ARCSEC, -_STEP_ARCSEC))
+    upper, lower = (source_plane(scenes, x, y + d)[1] for d in (_STEP_ARCSEC, -_STEP_ARCSEC))
+    return 1 - (right - left + upper - lower) / (4 * _STEP_ARCSEC)
+
+
 def einstein_radius(scenes: Scenes) -> Tensor:
     """Effective Einstein radius, arcsec: the mean convergence inside it is one; (row,).
 
