@@ -30,6 +30,7 @@ from darkhaloscope.config import (
     Inject,
     Parent,
     Plan,
+    Train,
     Validate,
     build,
     explain,
@@ -375,6 +376,36 @@ def replay(
     from darkhaloscope.jobs import replay as job
 
     return 0 if job.replay(task_id, stamps, bank, cutouts, out) else 1
+
+
+_Device = Annotated[
+    str | None, Parameter(help="cpu, cuda, cuda:1; default the GPU where there is one")
+]
+
+
+@app.command
+def train(
+    stamps: Annotated[Path, Parameter(help="stamp set of `dhs inject`")],
+    *,
+    out: Annotated[Path, Parameter(help="folder of the run: checkpoint, curves, state")],
+    cutouts: Annotated[Path | None, Parameter(help="the set's cutouts, for --source fly")] = None,
+    bank: Annotated[
+        Path | None,
+        Parameter(name=["--bank", "--cosmos-bank-h5"], help="the set's bank, for --source fly"),
+    ] = None,
+    workers: Annotated[
+        int, Parameter(help="that make rows ahead of their time; 0 makes them in turn")
+    ] = 1,
+    device: _Device = None,
+    config: _Config = None,
+    cfg: Annotated[Train, _Flat] = Train(),
+) -> None:
+    """Train a finder on a stamp set. Can be killed and started again; several under torchrun."""
+    from darkhaloscope.learn.ranks import ranks
+    from darkhaloscope.learn.train import train_on
+
+    with ranks(device) as some:
+        train_on(out, stamps, cfg, some, workers, cutouts, bank)
 
 
 @app.command

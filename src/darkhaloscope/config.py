@@ -11,11 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.keys import digest_of
-from darkhaloscope.units import SKY_PIXEL_ARCSEC
+from darkhaloscope.units import BANDS, SKY_PIXEL_ARCSEC
 
 
 def _setting(description: str, **limits: Any) -> Any:
@@ -568,6 +575,154 @@ class Export(Stage):
     seed: Annotated[int, _setting("layout webdataset: keys the order of rows", ge=0)] = 1
 
 
+Difference = Literal["none", "core", "global"]
+META = {
+    **{f"psfsize_{band}": f"psf_fwhm_{band}_arcsec" for band in BANDS},
+    **{f"psfdepth_{band}": f"psf_depth_{band}_mag" for band in BANDS},
+    "ebv": "ebv_mag",
+}
+"""Columns that a network may be told of beside the pixels: the survey's names, and ours."""
+
+
+class View(Stage):
+    """How a stamp becomes what a network sees; stored in every checkpoint."""
+
+    bands: Annotated[
+        tuple[Literal["g", "r", "z"], ...], _setting("bands shown, in this order", min_length=1)
+    ] = BANDS
+    difference: Annotated[
+        Difference,
+        _setting(
+            "one more channel, g - k z at one PSF, with k fitted to the core of each stamp or to "
+            "all of it"
+        ),
+    ] = "none"
+    norm_method: Annotated[
+        Literal["outer", "sky", "fixed"],
+        _setting(
+            "unit of a band's pixels: the noise of its outer annulus, whose median is taken off; "
+            "the noise that the column sky_sigma tells; or the survey's usual noise"
+        ),
+    ] = "outer"
+    stretch: Annotated[
+        Literal["asinh", "sqrt", "linear"], _setting("of pixels in that unit; nothing is clipped")
+    ] = "asinh"
+    softening: Annotated[
+        float, _setting("where asinh and sqrt turn from linear, in units of noise", gt=0)
+    ] = 3.0
+    meta_cols: Annotated[
+        tuple[str, ...],
+        _setting(f"columns shown beside the pixels, commas between: {', '.join(META)}"),
+    ] = ()
+
+    @field_validator("meta_cols", mode="before")
+    @classmethod
+    def _commas(cls, value: Any) -> Any:
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list | tuple) or not all(isinstance(w, str) for w in words):
+            return value
+        return tuple(word for some in words for word in some.split(",") if word)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if unknown := [name for name in self.meta_cols if name not in META]:
+            raise ValueError(
+                f"meta_cols knows {', '.join(META)}; got {', '.join(unknown)}"
+                + _hint(unknown[0], META)
+            )
+        for name, words in (("bands", self.bands), ("meta_cols", self.meta_cols)):
+            if len(set(words)) < len(words):
+                raise ValueError(f"{name} names something twice: {', '.join(words)}")
+        return self
+
+    @property
+    def channels(self) -> int:
+        return len(self.bands) + (self.difference != "none")
+
+
+class Train(View):
+    """`dhs train`: a finder, from stamps on disk or from lenses made on the fly."""
+
+    arch: Annotated[
+        Literal[
+            "resnet_mini",
+            "convnext_mini",
+            "convnext_tiny",
+            "convnextv2_atto",
+            "convnextv2_nano",
+            "convnextv2_tiny",
+            "resnet18",
+            "efficientnet_v2_s",
+        ],
+        _setting("network; the mini ones are for machines without a GPU"),
+    ] = "convnext_tiny"
+    pretrained: Annotated[
+        str | None,
+        _setting(
+            "weights to start from: a folder in the form of the transformers library, or a name "
+            "on its hub; for other bands than three its first layer is averaged over colours"
+        ),
+    ] = None
+    epochs: Annotated[int, _setting("most passes over the training rows", ge=1)] = 50
+    batch_size: Annotated[int, _setting("rows in a step, over all processes", ge=2)] = 256
+    lr: Annotated[float, _setting("highest learning rate", gt=0, le=1)] = 3e-4
+    weight_decay: Annotated[float, _setting("AdamW's, of weights but not of biases", ge=0)] = 0.05
+    warmup_epochs: Annotated[float, _setting("epochs over which lr rises from 0", ge=0)] = 1.0
+    ema_decay: Annotated[
+        float, _setting("of the running mean of weights that is judged and kept", ge=0, lt=1)
+    ] = 0.999
+    clip_norm: Annotated[float, _setting("longest gradient; longer ones are cut", gt=0)] = 1.0
+    dropout: Annotated[
+        float, _setting("share of blocks left out at random (stochastic depth)", ge=0, lt=1)
+    ] = 0.1
+    use_bf16: Annotated[bool, _setting("compute in bfloat16 where that is safe")] = False
+    loss: Annotated[Literal["focal", "bce"], _setting("focal, or binary cross-entropy")] = "focal"
+    focal_alpha: Annotated[float, _setting("weight of lenses in it", gt=0, lt=1)] = 0.25
+    focal_gamma: Annotated[float, _setting("how much rows count less that are sure", ge=0)] = 2.0
+    augment: Annotated[
+        bool, _setting("turn, mirror, shift, blur and roughen every stamp anew each time")
+    ] = True
+    shift_pix: Annotated[int, _setting("farthest shift by whole pixels, each axis", ge=0, le=8)] = 2
+    subpixel: Annotated[bool, _setting("shift by up to half a pixel more")] = True
+    noise_jitter: Annotated[
+        float, _setting("most noise added, of the sky's; chosen anew each time", ge=0, le=2)
+    ] = 0.3
+    psf_jitter: Annotated[
+        float, _setting("most by which a PSF is widened, of its FWHM", ge=0, le=1)
+    ] = 0.05
+    min_theta_over_psf: Annotated[
+        float,
+        _setting("pairs with a smaller Einstein radius over r seeing are left out, whole", ge=0),
+    ] = 0.5
+    early_stopping_patience: Annotated[
+        int, _setting("epochs without a better validation before it ends; 0 never ends", ge=0)
+    ] = 5
+    early_stopping_fpr: Annotated[
+        float,
+        _setting("validation is the mean recall up to this false-positive rate", gt=0, le=1),
+    ] = 0.01
+    shuffle_rows: Annotated[
+        int,
+        _setting(
+            "rows shuffled together, and held in memory twice (a stamp of 64 pixels: 49 kB)", ge=2
+        ),
+    ] = 4096
+    source: Annotated[
+        Literal["stored", "fly"],
+        _setting("the set's stamps, or new lenses and controls every epoch, as its plan says"),
+    ] = "stored"
+    save_every_s: Annotated[
+        float, _setting("how often the state is saved from which a killed run goes on, s", gt=0)
+    ] = 60.0
+    seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
+
+    NOT_OF_THE_RESULT: ClassVar = {"save_every_s"}
+
+    @property
+    def view(self) -> View:
+        return View(**{name: getattr(self, name) for name in View.model_fields})
+
+
 SECTIONS: dict[str, type[Stage]] = {
     "parent": Parent,
     "bank.cosmos": BankCosmos,
@@ -583,6 +738,7 @@ SECTIONS: dict[str, type[Stage]] = {
     "inject": Inject,
     "validate": Validate,
     "export": Export,
+    "train": Train,
 }
 
 

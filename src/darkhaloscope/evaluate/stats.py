@@ -45,9 +45,8 @@ def auc(
     m, n = len(positive), len(negative)
     if min(m, n) < 2:
         raise ValueError(f"an AUC needs two values a side, got {m} and {n}")
+    _no_nan(positive, negative)
     both = np.concatenate([positive, negative])
-    if np.isnan(both).any():
-        raise ValueError("an AUC cannot rank NaN")
     ranks = rankdata(both)
     above = (ranks[:m] - rankdata(positive)) / n  # share of negatives below each positive
     below = 1 - (ranks[m:] - rankdata(negative)) / m  # share of positives above each negative
@@ -69,3 +68,49 @@ def quantiles(values: np.ndarray, at=(5, 16, 50, 84, 95)) -> list[float]:
     finite = np.asarray(values, float)
     finite = finite[np.isfinite(finite)]
     return np.percentile(finite, at).tolist() if finite.size else [math.nan] * len(at)
+
+
+def recall_at(positive: np.ndarray, negative: np.ndarray, fpr: float) -> Estimate:
+    """Share of positives above the lowest threshold that no more than `fpr` of negatives exceed.
+
+    A value equal to the threshold does not exceed it, so ties never raise the false-positive rate.
+    Raises ValueError where fewer than 1 / fpr negatives cannot show such a rate, or for NaN
+    """
+    allowed = int(fpr * len(negative) * (1 + 1e-12))
+    if allowed < 1:
+        raise ValueError(
+            f"a false-positive rate of {fpr:g} needs at least {math.ceil(1 / fpr)} negatives, "
+            f"got {len(negative)}"
+        )
+    _no_nan(positive, negative)
+    threshold = np.sort(negative)[::-1][allowed] if allowed < len(negative) else -math.inf
+    return rate(int((positive > threshold).sum()), len(positive))
+
+
+def mean_recall(positive: np.ndarray, negative: np.ndarray, max_fpr: float) -> float:
+    """Mean recall over false-positive rates from 0 to max_fpr: the partial AUC over max_fpr.
+
+    Ties are crossed on a straight line, as in the whole AUC.
+    Raises ValueError for an empty side, NaN, or max_fpr outside (0, 1]
+    """
+    if not 0 < max_fpr <= 1 or not min(len(positive), len(negative)):
+        raise ValueError(
+            f"mean recall needs values on both sides and max_fpr in (0, 1]; got {len(positive)}, "
+            f"{len(negative)} and {max_fpr}"
+        )
+    _no_nan(positive, negative)
+    steps = np.unique(np.concatenate([positive, negative]))[::-1]
+
+    def share_from(values):
+        """Of those at or above each step."""
+        return 1 - np.searchsorted(np.sort(values), steps, side="left") / len(values)
+
+    fpr, tpr = (np.r_[0.0, share_from(values)] for values in (negative, positive))
+    end = np.interp(max_fpr, fpr, tpr) if max_fpr < 1 else 1.0
+    inside = fpr < max_fpr
+    return float(np.trapezoid(np.r_[tpr[inside], end], np.r_[fpr[inside], max_fpr]) / max_fpr)
+
+
+def _no_nan(*samples: np.ndarray) -> None:
+    if any(np.isnan(values).any() for values in samples):
+        raise ValueError("scores must be numbers, got NaN")

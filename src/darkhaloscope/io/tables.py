@@ -103,6 +103,15 @@ def read_pieces(path: Path, only: Sequence[str]) -> Iterator[pa.Table]:
             yield file.read_row_group(group, list(only))
 
 
+def read_group(path: Path, group: int, only: Sequence[str]) -> pa.Table:
+    """The columns `only` of one row group.
+
+    Raises DhsError as read_table does
+    """
+    with _readable(path, only) as file:
+        return file.read_row_group(group, list(only))
+
+
 def rows_where(path: Path, name: str, values: Sequence[str], only: Sequence[str]) -> pa.Table:
     """The columns `only` of the rows whose column `name` is one of `values`.
 

@@ -109,7 +109,7 @@ def inject_part(run: Run, some: Slice) -> Commit:
     bad: list[Columns] = []
     usable: Counter[str] = Counter()
     with run.store.writer(some.part, STAMPS) as writer:
-        for few in _in_pieces(rows["pair_id"]):
+        for few in in_pieces(rows["pair_id"]):
             its_rows = {name: values[few] for name, values in rows.items()}
             good, flagged = stamps_of(its_rows, hosts[place[few]], bank, run.cfg)
             usable.update(good["kind"])
@@ -126,7 +126,7 @@ def inject_part(run: Run, some: Slice) -> Commit:
     return run.store.committed(some.part, counts, writer)
 
 
-def _in_pieces(pair_id: np.ndarray) -> list[np.ndarray]:
+def in_pieces(pair_id: np.ndarray) -> list[np.ndarray]:
     """Row numbers in pieces that fit the processor's caches, pairs never cut."""
     first = np.flatnonzero(np.r_[True, pair_id[1:] != pair_id[:-1]])
     piece = first // _ROWS_AT_ONCE
@@ -138,6 +138,14 @@ def stamps_of(rows: Columns, hosts: Hosts, bank: Bank, cfg: Inject) -> tuple[Col
 
     rows : schema.PLAN; hosts : of each row. Flags strike all rows of a pair together
     """
+    usable, images, flagged = injected(rows, hosts, bank, cfg)
+    return usable | {"image": _as_bytes(images)}, flagged
+
+
+def injected(
+    rows: Columns, hosts: Hosts, bank: Bank, cfg: Inject
+) -> tuple[Columns, np.ndarray, Columns]:
+    """As stamps_of, but for the images, which are (row, band, y, x) float32, nmgy."""
     rows = hosts.columns | rows | _rendering_columns(rows, hosts.columns, cfg)
     rows["flags"] = _flags(rows, bank, cfg)
     arcs = render_rows(rows, bank, _usable(rows))
@@ -153,8 +161,7 @@ def stamps_of(rows: Columns, hosts: Hosts, bank: Bank, cfg: Inject) -> tuple[Col
         photon_noise=cfg.photon_noise,
     )
     usable = {c.name: rows[c.name][good] for c in STAMPS if c.name in rows}
-    usable["image"] = _as_bytes(stamps)
-    return usable, {c.name: rows[c.name][~good] for c in QUARANTINE}
+    return usable, stamps, {c.name: rows[c.name][~good] for c in QUARANTINE}
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:

@@ -46,11 +46,7 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
             yield work(task)
         return
     with _interrupts_noted():
-        pool = ProcessPoolExecutor(
-            min(processes, len(pending)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-        )
+        pool = workers(min(processes, len(pending)))
         try:
             with _interrupts_blocked():  # workers inherit this: the parent decides when to stop
                 waiting = {pool.submit(work, task) for task in pending}
@@ -65,6 +61,13 @@ def each(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     _raise_if_interrupted()
+
+
+def workers(processes: int) -> ProcessPoolExecutor:
+    """Processes of one thread each, which end with this one."""
+    return ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
 
 
 _interrupted = threading.Event()

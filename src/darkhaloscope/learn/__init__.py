@@ -1,0 +1,1 @@
+"""Training finders and asking them: loops and networks, no physics."""

@@ -1,0 +1,67 @@
+"""Several processes that train together, as torchrun starts them; or one."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all."""
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def together(self, net: nn.Module) -> nn.Module:
+        """The network, its gradients averaged over all processes."""
+        if self.world == 1:
+            return net
+        return DistributedDataParallel(net, [self.device.index] if self.device.index else None)
+
+    def gathered(self, mine: T) -> list[T]:
+        """Of every process, in order, everywhere."""
+        if self.world == 1:
+            return [mine]
+        found: list[T | None] = [None] * self.world
+        dist.all_gather_object(found, mine)
+        return found  # type: ignore[return-value]
+
+    def wait(self) -> None:
+        """For all processes."""
+        if self.world > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def ranks(device: str | None = None) -> Iterator[Ranks]:
+    """The processes that torchrun started, for the length of a block; this one alone without it.
+
+    device : cpu, cuda, cuda:1; by default this process's GPU where there is one
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if device is None:
+        device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
+    here = torch.device(device)
+    if world == 1:
+        yield Ranks(device=here)
+        return
+    dist.init_process_group("nccl" if here.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), world, here)
+    finally:
+        dist.destroy_process_group()
