@@ -396,6 +396,10 @@ def train(
     workers: Annotated[
         int, Parameter(help="that make rows ahead of their time; 0 makes them in turn")
     ] = 1,
+    dump_windows: Annotated[
+        int,
+        Parameter(help="--source fly: write so many windows to OUT/dump, a stamp set, and stop"),
+    ] = 0,
     device: _Device = None,
     config: _Config = None,
     cfg: Annotated[Train, _Flat] = Train(),
@@ -405,7 +409,71 @@ def train(
     from darkhaloscope.learn.train import train_on
 
     with ranks(device) as some:
-        train_on(out, stamps, cfg, some, workers, cutouts, bank)
+        train_on(out, stamps, cfg, some, workers, cutouts, bank, dump_windows)
+
+
+_Judge = Annotated[
+    Path, Parameter(help="checkpoint of `dhs train`, or what `dhs ensemble` or `calibrate` wrote")
+]
+
+
+@app.command
+def score(
+    judge: _Judge,
+    source: Annotated[Path, Parameter(help="stamp set, cutout store, FITS file or folder")],
+    *,
+    out: Annotated[Path, Parameter(help="scores to write, .parquet or .csv")],
+    device: _Device = None,
+) -> None:
+    """Score every row: how surely a lens, between 0 and 1, and its logit, by name."""
+    from darkhaloscope.learn.judge import load_judge
+    from darkhaloscope.learn.ranks import device_of
+    from darkhaloscope.learn.score import score as job
+
+    job(out, load_judge(judge, device_of(device)), source)
+
+
+_HeldOut = Annotated[Path, Parameter(name=["--stamps"], help="stamp set with held-out rows")]
+_Split = Annotated[Literal["val", "test"], Parameter(help="its split; never that of training")]
+
+
+@app.command
+def ensemble(
+    *judges: _Judge,
+    stamps: _HeldOut,
+    out: Annotated[Path, Parameter(help="JSON to write, which `dhs score` takes")],
+    split: _Split = "val",
+    method: Annotated[
+        Literal["mean", "rank", "learned"],
+        Parameter(help="mean probability, mean rank among held-out rows, or logistic regression"),
+    ] = "mean",
+    device: _Device = None,
+) -> None:
+    """Put several finders together."""
+    from darkhaloscope.learn import held_out
+    from darkhaloscope.learn.ranks import device_of
+
+    held_out.ensemble(out, judges, stamps, split, method, device_of(device))
+
+
+@app.command
+def calibrate(
+    judge: _Judge,
+    *,
+    stamps: _HeldOut,
+    out: Annotated[Path, Parameter(help="JSON to write, which `dhs score` takes")],
+    split: _Split = "val",
+    method: Annotated[
+        Literal["temperature", "isotonic"],
+        Parameter(help="one number, or steps; isotonic makes ties at low false-positive rates"),
+    ] = "temperature",
+    device: _Device = None,
+) -> None:
+    """Make a finder's scores probabilities, at the split's share of lenses."""
+    from darkhaloscope.learn import held_out
+    from darkhaloscope.learn.ranks import device_of
+
+    held_out.calibrate(out, judge, stamps, split, method, device_of(device))
 
 
 @app.command

@@ -121,7 +121,7 @@ def inject_part(run: Run, some: Slice) -> Commit:
             "causes": dict(Counter(quarantined["cause"])),
             "try_again": bool((quarantined["flags"] & int(PASSING)).any()),
         }
-        _quarantine(run.store, some.part, quarantined)
+        quarantine(run.store, some.part, quarantined)
         writer.note(COUNTS_KEY, counts)
     return run.store.committed(some.part, counts, writer)
 
@@ -231,7 +231,8 @@ def _concatenated(tables: list[Columns]) -> Columns:
     return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
 
 
-def _quarantine(store: PartStore, part: int, rows: Columns) -> None:
+def quarantine(store: PartStore, part: int, rows: Columns) -> None:
+    """Write the rows of a part that cannot be used, if there are any."""
     if len(rows["task_id"]):
         write_table(store.quarantine(part), rows, QUARANTINE, store.metadata())
     else:

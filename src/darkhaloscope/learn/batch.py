@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from darkhaloscope.config import META, View
+from darkhaloscope.errors import DhsError
 from darkhaloscope.schema import band_columns
 
 PER_BAND = {"psf_fwhm": "psf_fwhm_{b}_arcsec", "sky_sigma": "sky_sigma_{b}_nmgy"}
@@ -37,6 +38,21 @@ class Rows:
         return Rows(columns, self.images[rows])
 
 
+def known(rows: Rows, view: View) -> None:
+    """Raises DhsError, naming them, if rows lack columns that a view shows or works with."""
+    needed = [META[name] for name in view.meta_cols]
+    if view.difference != "none":
+        needed += [f"psf_fwhm_{band}_arcsec" for band in "gz"]
+    if view.norm_method == "sky":
+        needed += band_columns(PER_BAND["sky_sigma"])
+    for name in needed:
+        if name not in rows.columns or not np.isfinite(rows.columns[name].astype(float)).all():
+            raise DhsError(
+                f"the finder needs {name} of every row, and some lack it; give a stamp set or a "
+                "cutout store, or FITS files with it in their table ROWS"
+            )
+
+
 def joined(some: Sequence[Rows]) -> Rows:
     """One after another."""
     if len(some) == 1:
@@ -48,7 +64,7 @@ def joined(some: Sequence[Rows]) -> Rows:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows as tensors on one device.
+    """Rows as tensors on one device; what is not known of them is NaN, a label 0.
 
     images : (row, band, y, x), nmgy; psf_fwhm : (row, band), arcsec; sky_sigma : (row, band), nmgy
     meta : (row, column), as View.meta_cols names them; label : (row,), 1 for a lens, else 0
@@ -74,11 +90,13 @@ class Batch:
             images=there(rows.images),
             **{name: there(values) for name, values in bands.items()},
             meta=there(meta),
-            label=there(columns["label"]),
+            label=there(columns.get("label", np.zeros(len(rows)))),
             pixel_scale=float(columns["pixel_scale_arcsec"][0]),
         )
 
 
 def _stacked(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
     n = len(next(iter(columns.values())))
-    return np.stack([columns[name] for name in names], axis=1) if names else np.zeros((n, 0))
+    unknown = np.full(n, np.nan)
+    found = [np.asarray(columns.get(name, unknown), np.float32) for name in names]
+    return np.stack(found, axis=1) if found else np.zeros((n, 0))

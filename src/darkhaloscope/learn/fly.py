@@ -114,25 +114,28 @@ class OnTheFly:
         return -(-self.hosts // self.window_hosts)
 
     def window(self, number: int) -> Rows:
-        columns, images = self.made(number)
+        columns, images, _ = self.made(number)
         rows = Rows({name: columns[name] for name in COLUMNS}, images)
         least = self.min_theta_over_psf * columns["psf_fwhm_r_arcsec"]
         kept = np.flatnonzero(columns["theta_E_arcsec"] >= least)
         rng = generator(f"window-{number}", str(self.seed), "order of rows on the fly")
         return rows[rng.permutation(kept)]
 
-    def made(self, number: int) -> tuple[Columns, np.ndarray]:
-        """All columns of a window's rows but pixels, and their images; rows of a pair together."""
+    def made(self, number: int) -> tuple[Columns, np.ndarray, Columns]:
+        """As jobs.inject.injected: a window's rows, those of a pair together."""
         threads = torch.get_num_threads()
         try:
             torch.set_num_threads(1)
             made = list(self._pieces(number))
         finally:
             torch.set_num_threads(threads)
-        columns = {name: np.concatenate([some[name] for some, _ in made]) for name in made[0][0]}
-        return columns, np.concatenate([images for _, images in made])
+        usable, flagged = (
+            {name: np.concatenate([some[of][name] for some in made]) for name in made[0][of]}
+            for of in (0, 2)
+        )
+        return usable, np.concatenate([images for _, images, _ in made]), flagged
 
-    def _pieces(self, number: int) -> Iterator[tuple[Columns, np.ndarray]]:
+    def _pieces(self, number: int) -> Iterator[tuple[Columns, np.ndarray, Columns]]:
         resident, bank = _resident(self.folder), open_bank(self.bank_path, self.bank)
         hosts, redshifts = resident.hosts.columns, resident.redshifts
         chosen, replicate = weighted(*self._hosts_of(number), hosts, redshifts, self.plan)
@@ -142,8 +145,7 @@ class OnTheFly:
         where = np.array([resident.place[host] for host in rows["host_id"]])
         for few in in_pieces(rows["pair_id"]):
             its_rows = {name: values[few] for name, values in rows.items()}
-            columns, images, _ = injected(its_rows, resident.hosts[where[few]], bank, self.inject)
-            yield columns, images
+            yield injected(its_rows, resident.hosts[where[few]], bank, self.inject)
 
     def _hosts_of(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Hosts of a window, and which of their pairs its pass draws."""

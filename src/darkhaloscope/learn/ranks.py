@@ -11,6 +11,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from darkhaloscope.errors import DhsError
+
 T = TypeVar("T")
 
 
@@ -46,17 +48,31 @@ class Ranks:
             dist.barrier()
 
 
+def device_of(name: str | None) -> torch.device:
+    """The device of that name; without one this process's GPU, or the CPU where there is none.
+
+    Raises DhsError for a GPU that is not there
+    """
+    if name is None:
+        local = os.environ.get("LOCAL_RANK", "0")
+        return torch.device(f"cuda:{local}" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0]
+        raise DhsError(f"--device {name} is not to be had: {said}; try --device cpu") from error
+    return device
+
+
 @contextlib.contextmanager
 def ranks(device: str | None = None) -> Iterator[Ranks]:
     """The processes that torchrun started, for the length of a block; this one alone without it.
 
-    device : cpu, cuda, cuda:1; by default this process's GPU where there is one
+    device : see device_of
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    if device is None:
-        device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
-    here = torch.device(device)
+    here = device_of(device)
     if world == 1:
         yield Ranks(device=here)
         return

@@ -41,7 +41,7 @@ _LAST_LR = 0.01
 class Sets:
     """What a finder is trained and judged on."""
 
-    digest: str
+    made_from: Mapping[str, str]  # digests of the stamps, and of what these were made from
     train: Index
     val: Index
     pixel_scale: float
@@ -67,7 +67,8 @@ def sets_of(stamps: Path, cfg: Train) -> Sets:
         raise DhsError(f"{stamps} holds pixels of {scales.tolist()} arcsec; train on one scale")
     balanced(known, cfg.meta_cols)
     scaling = Scaling.of([known[name] for name in names])
-    return Sets(record["digest"], train, val, float(scales[0]), scaling)
+    made_from = {"stamps": record["digest"]} | {k: record[k] for k in ("cutouts", "bank")}
+    return Sets(made_from, train, val, float(scales[0]), scaling)
 
 
 def train_on(
@@ -78,52 +79,41 @@ def train_on(
     workers: int = 1,
     cutouts: Path | None = None,
     bank: Path | None = None,
-) -> Validation:
+    dump_windows: int = 0,
+) -> Validation | None:
     """Train on a stamp set, or on lenses made as its plan made them; see `train`.
 
     cutouts, bank : the set's own, for cfg.source = fly
+    dump_windows : write so many windows of what would be seen as a stamp set, and train not
     Raises DhsError as sets_of and train do, or if inputs are not the set's
     """
     sets = sets_of(stamps, cfg)
     if cfg.source == "stored":
-        if cutouts or bank:
-            raise DhsError("--cutouts and --bank are for --source fly; the set's stamps are used")
+        if cutouts or bank or dump_windows:
+            raise DhsError(
+                "--cutouts, --bank and --dump-windows are for --source fly; the set's stamps are "
+                "used"
+            )
         source = Stored(sets.train, cfg.seed, max(cfg.shuffle_rows, cfg.batch_size))
-        return train(out, sets, source, cfg, ranks, {}, workers)
+        return train(out, sets, source, cfg, ranks, workers)
     if not (cutouts and bank):
         raise DhsError("--source fly needs --cutouts and --bank, those that the set was made from")
+    from darkhaloscope.learn.dump import dump
     from darkhaloscope.learn.fly import OnTheFly
 
+    begin(out, sets, cfg, ranks)
     fly = OnTheFly.of(out / "resident", stamps, cutouts, bank, sets.train.size, cfg, ranks)
-    return train(out, sets, fly, cfg, ranks, {"cutouts": fly.cutouts, "bank": fly.bank}, workers)
+    if dump_windows:
+        first = fly.windows_per_pass  # the first pass is the stored set
+        return dump(out / "dump", fly, range(first, first + dump_windows))
+    return train(out, sets, fly, cfg, ranks, workers)
 
 
-def train(
-    out: Path, sets: Sets, source: Source, cfg: Train, ranks: Ranks, made_from: dict[str, str],
-    workers: int = 1,
-) -> Validation:  # fmt: skip
-    """Train a finder into `out`, or go on where an earlier call stopped; its best validation.
+def begin(out: Path, sets: Sets, cfg: Train, ranks: Ranks) -> None:
+    """Take the folder for this run, or go on with it.
 
-    source : of training rows; made_from : digests of what it makes them from
-    workers : that make rows ahead of their time
-    Raises DhsError if the folder holds another run, or numbers overflow
+    Raises DhsError if it holds another run, or the set is too small
     """
-    _enough(sets, cfg, ranks)
-    identity = {
-        "stage": "train",
-        "config": cfg.identity(),
-        "stamps": sets.digest,
-        "processes": ranks.world,
-        **made_from,
-        **versions(),
-    }
-    if ranks.first:
-        claim(out, identity)
-    ranks.wait()
-    return Training(out, sets, source, cfg, ranks, made_from, workers).run()
-
-
-def _enough(sets: Sets, cfg: Train, ranks: Ranks) -> None:
     if cfg.batch_size % ranks.world:
         raise DhsError(
             f"batch_size = {cfg.batch_size} cannot be shared by {ranks.world} processes evenly"
@@ -133,6 +123,30 @@ def _enough(sets: Sets, cfg: Train, ranks: Ranks) -> None:
             f"split train holds {len(sets.train)} rows, fewer than one batch of {cfg.batch_size}; "
             "lower batch_size, or make a larger set"
         )
+    if ranks.first:
+        claim(
+            out,
+            {
+                "stage": "train",
+                "config": cfg.identity(),
+                "processes": ranks.world,
+                **sets.made_from,
+                **versions(),
+            },
+        )
+    ranks.wait()
+
+
+def train(
+    out: Path, sets: Sets, source: Source, cfg: Train, ranks: Ranks, workers: int = 1
+) -> Validation:
+    """Train a finder into `out`, or go on where an earlier call stopped; its best validation.
+
+    source : of training rows; workers : that make rows ahead of their time
+    Raises DhsError as begin does, or if numbers overflow
+    """
+    begin(out, sets, cfg, ranks)
+    return Training(out, sets, source, cfg, ranks, workers).run()
 
 
 class Training:
@@ -145,11 +159,9 @@ class Training:
         source: Source,
         cfg: Train,
         ranks: Ranks,
-        made_from: Mapping[str, str],
         workers: int,
     ):
         self.out, self.sets, self.cfg, self.ranks = out, sets, cfg, ranks
-        self.made_from = made_from
         torch.manual_seed(cfg.seed)
         self.net = build_net(cfg, sets.train.size).to(ranks.device)
         self.mean = AveragedModel(self.net, multi_avg_fn=_toward(cfg.ema_decay))
@@ -157,6 +169,7 @@ class Training:
         self.steps_per_epoch = len(sets.train) // cfg.batch_size
         self.state = State(places=[Place()] * ranks.world)
         self.restore()
+        self.saved = self.state.step
         self.parallel = ranks.together(self.net)
         self.stream = Stream(
             source, cfg.batch_size // ranks.world, ranks.rank, ranks.world, workers
@@ -185,6 +198,7 @@ class Training:
                 "optimizer": self.optimizer.state_dict(),
             }
             save_state(self.out, self.state, tensors)
+        self.saved = self.state.step
 
     def run(self) -> Validation:
         """All epochs that are left, until validation no longer rises."""
@@ -232,6 +246,9 @@ class Training:
         torch.manual_seed(seed)  # for blocks left out at random
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr()
+        finite = np.isfinite(rows.images).all((1, 2, 3))
+        if not np.all(finite):
+            self.stop(rows, np.logical_not(finite))
         batch = Batch.of(rows, cfg.view, self.ranks.device)
         if cfg.augment:
             batch = augment(batch, cfg, torch.Generator().manual_seed(seed))
@@ -242,7 +259,7 @@ class Training:
         loss.backward()
         length = nn.utils.clip_grad_norm_(self.net.parameters(), cfg.clip_norm)
         if not bool(torch.isfinite(loss) & torch.isfinite(length)):
-            self.stop(rows, logit)
+            self.stop(rows, ~torch.isfinite(logit).cpu().numpy())
         self.optimizer.step()
         self.mean.update_parameters(self.net)
         return float(loss.detach())
@@ -264,17 +281,18 @@ class Training:
         share = (step - warm) / max(total - warm, 1)
         return self.cfg.lr * (_LAST_LR + (1 - _LAST_LR) * (1 + math.cos(math.pi * share)) / 2)
 
-    def stop(self, rows: Rows, logit: Tensor) -> None:
-        """Numbers overflowed. Nothing of this step is kept; raises DhsError"""
-        bad = ~torch.isfinite(logit).cpu().numpy() | ~np.isfinite(rows.images).all((1, 2, 3))
+    def stop(self, rows: Rows, bad: np.ndarray) -> None:
+        """Numbers overflowed, in the rows `bad` or anywhere; what was saved last is kept.
+
+        Raises DhsError
+        """
         names = rows.columns["task_id"][bad] if bad.any() else rows.columns["task_id"]
-        if self.ranks.world == 1:
-            self.keep()
         raise DhsError(
-            f"loss or gradient is not finite at step {self.state.step}; the state before it is "
-            f"kept. {len(names)} of {len(rows)} rows of the batch "
-            f"{'are to blame' if bad.any() else 'may be to blame'}: {', '.join(names[:5])}"
-            f"{' ...' if len(names) > 5 else ''}. Look at them with `dhs replay`, or lower lr"
+            f"pixels, loss or gradient are not finite at step {self.state.step}; the state of step "
+            f"{self.saved} and the best checkpoint are kept. {len(names)} of {len(rows)} rows of "
+            f"the batch {'are to blame' if bad.any() else 'may be to blame'}: "
+            f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}. Look at them with "
+            "`dhs replay`, or lower lr"
         )
 
     @torch.no_grad()
@@ -331,13 +349,12 @@ class Training:
 
     def spec(self, found: Validation) -> Spec:
         epoch = self.state.step // self.steps_per_epoch
-        made_from = {"stamps": self.sets.digest, **self.made_from}
         return Spec(
             self.cfg,
             self.sets.scaling,
             self.sets.train.size,
             self.sets.pixel_scale,
-            made_from,
+            self.sets.made_from,
             {"epoch": epoch, "step": self.state.step, **asdict(found)},
         )
 

@@ -1,0 +1,156 @@
+"""`dhs score`: a judge asked of stamps, cutouts or FITS files, a batch at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from darkhaloscope.errors import DhsError
+from darkhaloscope.io.files import read_json, whole
+from darkhaloscope.io.parts import RECORD, parts_in
+from darkhaloscope.io.tables import columns_of, images_in, read_pieces
+from darkhaloscope.jobs.hosts import open_cutouts, read_hosts, read_pixels
+from darkhaloscope.jobs.progress import console, progress
+from darkhaloscope.learn.batch import Rows
+from darkhaloscope.learn.judge import Judge, score_of
+from darkhaloscope.schema import HOST
+from darkhaloscope.sim.inject import crop, sky_sigma
+from darkhaloscope.survey.fits_cutouts import find_fits, read_fits
+from darkhaloscope.units import BANDS
+
+_AT_ONCE = 256
+_ID = ("task_id", "host_id", "kind", "split", "ra_deg", "dec_deg")
+_KNOWN = (*_ID, *(c.name for c in HOST if c.name not in _ID))
+
+
+def score(out: Path, judge: Judge, source: Path) -> int:
+    """Write scores of all rows of `source`; how many there are.
+
+    out : .parquet or .csv; columns task_id, host_id, kind, split, ra_deg, dec_deg as far as the
+    source has them, score in [0, 1], logit, and cause: why a row has no score (NaN)
+    source : a stamp set, a cutout store, a FITS file or a folder of them
+    Raises DhsError if stamps are of another size or scale than the judge's, or columns are missing
+    """
+    if out.suffix not in (".parquet", ".csv"):
+        raise DhsError(f"{out}: scores are written as .parquet or .csv; name one of them")
+    total, pieces = rows_of(source, judge)
+    tables, bad = [], 0
+    with progress("score", total, "rows") as advance:
+        for rows in pieces:
+            for start in range(0, len(rows), _AT_ONCE):
+                tables.append(_scored(judge, rows[start : start + _AT_ONCE]))
+                bad += tables[-1]["cause"].to_pylist().count(_NOT_FINITE)
+                advance(len(tables[-1]))
+    if not tables:
+        raise DhsError(f"{source} holds no row")
+    whole_table = pa.concat_tables(tables, promote_options="default")
+    with whole(out) as temporary:
+        if out.suffix == ".csv":
+            pacsv.write_csv(whole_table, temporary)
+        else:
+            pq.write_table(whole_table, temporary, compression="zstd")
+    beside = f"; {bad} without a score: {_NOT_FINITE}" if bad else ""
+    console.print(f"scores {out}: {len(whole_table)} rows{beside}")
+    return len(whole_table)
+
+
+_NOT_FINITE = "pixels that are no number"
+
+
+def _scored(judge: Judge, rows: Rows) -> pa.Table:
+    _of_the_judges_form(judge, rows)
+    good = np.isfinite(rows.images).all((1, 2, 3))
+    logit = np.full(len(rows), np.nan)
+    told: dict[str, np.ndarray] = {}
+    if good.any():
+        asked = judge.ask(rows[good])
+        logit[good] = asked.logit
+        for name, values in asked.told.items():
+            told[name] = np.full(len(rows), np.nan)
+            told[name][good] = values
+    names = {name: rows.columns[name] for name in _ID if name in rows.columns}
+    cause = np.where(good, "", _NOT_FINITE)
+    return pa.table(names | {"score": score_of(logit), "logit": logit} | told | {"cause": cause})
+
+
+def _of_the_judges_form(judge: Judge, rows: Rows) -> None:
+    size, scale = rows.images.shape[-1], float(rows.columns["pixel_scale_arcsec"][0])
+    if size != judge.size_pix:
+        raise DhsError(
+            f"stamps of {size} pixels came; the finder was trained on {judge.size_pix}. Make them "
+            "of that size, or train on theirs"
+        )
+    if abs(scale / judge.pixel_scale - 1) > 0.01:
+        raise DhsError(
+            f"pixels of {scale:g} arcsec came; the finder was trained on {judge.pixel_scale:g}"
+        )
+
+
+def rows_of(source: Path, judge: Judge) -> tuple[int, Iterator[Rows]]:
+    """How many rows a place holds, and the rows, some at a time.
+
+    Raises DhsError if it is none of the places that `score` takes
+    """
+    if not source.exists():
+        raise DhsError(f"{source} does not exist; give a stamp set, a cutout store, or FITS")
+    record = source / RECORD
+    if not record.exists():
+        files = find_fits(source)
+        return len(files), (rows for path in files for rows in _of_fits(path, judge))
+    said = read_json(record)
+    if said.get("stage") == "inject":
+        return sum(said["usable"].values()), _of_stamps(source)
+    if "rows" in said:
+        store = open_cutouts(source)
+        return sum(store.rows.values()), _of_cutouts(source, judge)
+    raise DhsError(
+        f"{source} is a {said.get('stage')} folder; give a stamp set, a cutout store, or FITS"
+    )
+
+
+def _of_stamps(stamps: Path) -> Iterator[Rows]:
+    names = [*_KNOWN, "label", "size_pix", "image"]
+    for path in parts_in(stamps):
+        for table in read_pieces(path, names):
+            if len(table):
+                yield Rows(columns_of(table.drop_columns(["image"])), images_in(table))
+
+
+def _of_cutouts(folder: Path, judge: Judge) -> Iterator[Rows]:
+    store = open_cutouts(folder)
+    for name in store.rows:
+        columns = read_hosts(folder / name, None)
+        if (columns["size_pix"] < judge.size_pix).any():
+            raise DhsError(
+                f"{folder / name} holds cutouts of {columns['size_pix'].min()} pixels; the finder "
+                f"needs {judge.size_pix}"
+            )
+        for start in range(0, len(columns["host_id"]), _AT_ONCE):
+            wanted = columns["host_id"][start : start + _AT_ONCE].astype(str)
+            hosts = read_pixels(store, name, wanted, judge.size_pix)
+            ids = {"task_id": hosts.columns["host_id"], "kind": hosts.columns["host_kind"]}
+            yield Rows({**hosts.columns, **ids}, hosts.images)
+
+
+def _of_fits(path: Path, judge: Judge) -> Iterator[Rows]:
+    found = read_fits(path)
+    size, least = found.images.shape[-1], judge.size_pix
+    if size < least:
+        raise DhsError(f"{path} is of {size} pixels; the finder needs at least {least}")
+    images = np.ascontiguousarray(crop(found.images, least)[0])
+    n = len(images)
+    name = path.name.partition(".fits")[0]
+    columns = {
+        "task_id": np.array([f"{name}-{i}" if n > 1 else name for i in range(n)], object),
+        "ra_deg": np.full(n, found.ra_deg),
+        "dec_deg": np.full(n, found.dec_deg),
+        "pixel_scale_arcsec": np.full(n, found.pixel_scale_arcsec),
+        **found.table,
+    }
+    sigma = sky_sigma(np.nan_to_num(images))
+    for i, band in enumerate(BANDS):
+        columns.setdefault(f"sky_sigma_{band}_nmgy", sigma[:, i])
+    yield Rows(columns, images)

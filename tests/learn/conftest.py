@@ -1,0 +1,3 @@
+from flow import inputs, stamps
+
+__all__ = ["inputs", "stamps"]
