@@ -14,7 +14,7 @@ from darkhaloscope.io.parts import RECORD, parts_in
 from darkhaloscope.io.tables import columns_of, images_in, read_pieces
 from darkhaloscope.jobs.hosts import open_cutouts, read_hosts, read_pixels
 from darkhaloscope.jobs.progress import console, progress
-from darkhaloscope.learn.batch import Rows
+from darkhaloscope.learn.batch import Rows, joined
 from darkhaloscope.learn.judge import Judge, score_of
 from darkhaloscope.schema import HOST
 from darkhaloscope.sim.inject import crop, sky_sigma
@@ -77,15 +77,16 @@ def _scored(judge: Judge, rows: Rows) -> pa.Table:
 
 
 def _of_the_judges_form(judge: Judge, rows: Rows) -> None:
-    size, scale = rows.images.shape[-1], float(rows.columns["pixel_scale_arcsec"][0])
+    size, scales = rows.images.shape[-1], rows.columns["pixel_scale_arcsec"].astype(float)
     if size != judge.size_pix:
         raise DhsError(
             f"stamps of {size} pixels came; the finder was trained on {judge.size_pix}. Make them "
             "of that size, or train on theirs"
         )
-    if abs(scale / judge.pixel_scale - 1) > 0.01:
+    other = scales[np.abs(scales / judge.pixel_scale - 1) > 0.01]
+    if other.size:
         raise DhsError(
-            f"pixels of {scale:g} arcsec came; the finder was trained on {judge.pixel_scale:g}"
+            f"pixels of {other[0]:g} arcsec came; the finder was trained on {judge.pixel_scale:g}"
         )
 
 
@@ -97,18 +98,17 @@ def rows_of(source: Path, judge: Judge) -> tuple[int, Iterator[Rows]]:
     if not source.exists():
         raise DhsError(f"{source} does not exist; give a stamp set, a cutout store, or FITS")
     record = source / RECORD
-    if not record.exists():
-        files = find_fits(source)
-        return len(files), (rows for path in files for rows in _of_fits(path, judge))
-    said = read_json(record)
-    if said.get("stage") == "inject":
+    said = read_json(record) if record.exists() else {}
+    stage = str(said.get("stage", ""))
+    if stage == "inject":
         return sum(said["usable"].values()), _of_stamps(source)
-    if "rows" in said:
+    if stage.startswith("cutouts"):
         store = open_cutouts(source)
         return sum(store.rows.values()), _of_cutouts(source, judge)
-    raise DhsError(
-        f"{source} is a {said.get('stage')} folder; give a stamp set, a cutout store, or FITS"
-    )
+    if stage not in ("", "export"):
+        raise DhsError(f"{source} is a {stage} folder; give a stamp set, a cutout store, or FITS")
+    files = find_fits(source)
+    return len(files), _together(_of_fits(path, judge) for path in files)
 
 
 def _of_stamps(stamps: Path) -> Iterator[Rows]:
@@ -135,7 +135,20 @@ def _of_cutouts(folder: Path, judge: Judge) -> Iterator[Rows]:
             yield Rows({**hosts.columns, **ids}, hosts.images)
 
 
-def _of_fits(path: Path, judge: Judge) -> Iterator[Rows]:
+def _together(pieces: Iterator[Rows]) -> Iterator[Rows]:
+    """Neighbours that have the same columns, joined until there are enough for one batch."""
+    waiting: list[Rows] = []
+    for rows in pieces:
+        other = waiting and waiting[0].columns.keys() != rows.columns.keys()
+        if other or sum(map(len, waiting)) >= _AT_ONCE:
+            yield joined(waiting)
+            waiting = []
+        waiting.append(rows)
+    if waiting:
+        yield joined(waiting)
+
+
+def _of_fits(path: Path, judge: Judge) -> Rows:
     found = read_fits(path)
     size, least = found.images.shape[-1], judge.size_pix
     if size < least:
@@ -153,4 +166,4 @@ def _of_fits(path: Path, judge: Judge) -> Iterator[Rows]:
     sigma = sky_sigma(np.nan_to_num(images))
     for i, band in enumerate(BANDS):
         columns.setdefault(f"sky_sigma_{band}_nmgy", sigma[:, i])
-    yield Rows(columns, images)
+    return Rows(columns, images)

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from darkhaloscope.config import META, Train
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.parts import claim
+from darkhaloscope.jobs.pool import count
 from darkhaloscope.jobs.progress import console, progress
 from darkhaloscope.jobs.stamps import record_of_stamps
 from darkhaloscope.jobs.versions import versions
@@ -102,6 +103,8 @@ def train_on(
     from darkhaloscope.learn.fly import OnTheFly
 
     begin(out, sets, cfg, ranks)
+    if ranks.device.type == "cpu":  # a thread that waits for a core holds up all others
+        torch.set_num_threads(min(torch.get_num_threads(), max(1, count(None) - workers)))
     fly = OnTheFly.of(out / "resident", stamps, cutouts, bank, sets.train.size, cfg, ranks)
     if dump_windows:
         first = fly.windows_per_pass  # the first pass is the stored set

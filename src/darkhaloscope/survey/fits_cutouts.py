@@ -57,6 +57,16 @@ def read_fits(path: Path) -> FitsCutouts:
         raise DhsError(f"{path} cannot be read as FITS: {error}") from error
 
 
+def _columns(table) -> dict[str, np.ndarray]:
+    return {name: _native(np.asarray(table.data[name])) for name in table.columns.names}
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """In this machine's byte order; words as objects."""
+    kind = values.dtype
+    return values.astype(object if kind.kind in "US" else kind.newbyteorder("="))
+
+
 def _is_image(hdu) -> bool:
     if not getattr(hdu, "is_image", False) or hdu.data is None or hdu.data.ndim not in (3, 4):
         return False
@@ -70,7 +80,7 @@ def _of(image, table, path: Path) -> FitsCutouts:
     if bands != "".join(BANDS):
         raise DhsError(f"{path} holds bands {bands}; bands {''.join(BANDS)} are needed")
     data = np.asarray(image.data, np.float32)
-    rows = {} if table is None else {name: np.asarray(table.data[name]) for name in table.names}
+    rows = {} if table is None else _columns(table)
     if "pixel_scale_arcsec" in rows:
         scale = float(rows["pixel_scale_arcsec"][0])
     elif "CD1_1" in header or "CDELT1" in header:
