@@ -93,7 +93,7 @@ def test_recall_never_takes_more_false_positives_than_said(seed, fpr):
 
 
 def test_recall_is_refused_where_negatives_are_too_few():
-    with pytest.raises(ValueError, match="0.001 needs at least 1000 negatives, got 500"):
+    with pytest.raises(ValueError, match=r"0\.001 needs at least 1000 negatives, got 500"):
         recall_at(np.ones(5), np.zeros(500), 1e-3)
 
 

@@ -1,7 +1,10 @@
 """Lenses made on the fly: the stored set's own draws, then new ones of the same distribution."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from darkhaloscope.config import Train, Validate
 from darkhaloscope.errors import DhsError
@@ -11,6 +14,7 @@ from darkhaloscope.learn.fly import OnTheFly
 from darkhaloscope.learn.ranks import Ranks
 from darkhaloscope.learn.source import Stream
 from darkhaloscope.learn.stored import in_order, index_of
+from tolerance import assert_ratio, assert_within
 
 CFG = Train(shuffle_rows=40, min_theta_over_psf=0)
 
@@ -78,3 +82,21 @@ def test_other_inputs_than_the_sets_are_refused(inputs, stamps, tmp_path):
     with pytest.raises(DhsError, match="bank has another digest"):
         OnTheFly.of(tmp_path / "r", stamps, inputs / "cutouts", other, 48, CFG, Ranks())
     assert not (tmp_path / "r").exists()
+
+
+def test_light_made_on_a_device_is_the_same_but_for_its_photons(fly):
+    """The road that a GPU takes, on the processor: draws, light and hosts as elsewhere."""
+    dark = fly.inject.model_copy(update={"photon_noise": False})
+    here, there = replace(fly, inject=dark), replace(fly, inject=dark, device="cpu:0")
+    want, got = here.window(8), there.finished(there.window(8))
+    assert got.columns["task_id"].tolist() == want.columns["task_id"].tolist()
+    assert_within(got.images, want.images, 1e-5, "nmgy")
+    noisy = replace(fly, device="cpu:0")
+    got = noisy.finished(noisy.window(8))
+    again = noisy.finished(noisy.window(8))
+    assert torch.equal(got.images, again.images)
+    lit = got.columns["kind"] != "host"
+    noise = np.asarray(got.images) - want.images
+    assert not noise[~lit].any() and abs(noise[lit].mean()) < 1e-5
+    theirs = fly.window(8).images - want.images
+    assert_ratio(noise[lit].std((0, 2, 3)), theirs[lit].std((0, 2, 3)), 0.1, "photon noise")

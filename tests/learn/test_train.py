@@ -167,6 +167,9 @@ class Spoilt:
             return type(rows)(rows.columns, images)
         return rows
 
+    def finished(self, rows):
+        return rows
+
     def executor(self, workers):
         return self.source.executor(workers)
 

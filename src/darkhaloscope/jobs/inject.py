@@ -34,7 +34,7 @@ from darkhaloscope.units import BANDS, ELECTRONS_PER_NMGY_PER_EXPOSURE
 
 Columns = dict[str, np.ndarray]
 
-_LEAST_FLUX_INSIDE = 0.5
+LEAST_FLUX_INSIDE = 0.5
 _ROWS_AT_ONCE = 240
 """Fewer than a row group, so that a piece and the end of its last pair fit into one."""
 
@@ -138,21 +138,20 @@ def stamps_of(rows: Columns, hosts: Hosts, bank: Bank, cfg: Inject) -> tuple[Col
 
     rows : schema.PLAN; hosts : of each row. Flags strike all rows of a pair together
     """
-    usable, images, flagged = injected(rows, hosts, bank, cfg)
-    return usable | {"image": _as_bytes(images)}, flagged
+    good, images, flagged = injected(rows, hosts, bank, cfg)
+    return good | {"image": _as_bytes(images)}, flagged
 
 
 def injected(
     rows: Columns, hosts: Hosts, bank: Bank, cfg: Inject
 ) -> tuple[Columns, np.ndarray, Columns]:
     """As stamps_of, but for the images, which are (row, band, y, x) float32, nmgy."""
-    rows = hosts.columns | rows | _rendering_columns(rows, hosts.columns, cfg)
-    rows["flags"] = _flags(rows, bank, cfg)
-    arcs = render_rows(rows, bank, _usable(rows))
+    rows = complete(hosts.columns | rows, bank, cfg)
+    arcs = render_rows(rows, bank, may_be_used(rows))
     rows |= _measurements(rows, arcs, hosts.invvar)
     rows["flags"] = rows["flags"] | _off_stamp(rows)
     rows["cause"] = np.array([names(int(bits)) for bits in rows["flags"]], object)
-    good = _usable(rows)
+    good = may_be_used(rows)
     stamps = inject(
         hosts.images[good],
         arcs[good],
@@ -162,6 +161,15 @@ def injected(
     )
     usable = {c.name: rows[c.name][good] for c in STAMPS if c.name in rows}
     return usable, stamps, {c.name: rows[c.name][~good] for c in QUARANTINE}
+
+
+def complete(rows: Columns, bank: Bank, cfg: Inject) -> Columns:
+    """Rows with how they are rendered, and the flags that are known before.
+
+    rows : schema.PLAN and the columns of their hosts
+    """
+    rows = rows | _rendering_columns(rows, cfg)
+    return rows | {"flags": _flags(rows, bank, cfg)}
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
@@ -179,11 +187,12 @@ def _flags(rows: Columns, bank: Bank, cfg: Inject) -> np.ndarray:
 
 def _off_stamp(rows: Columns) -> np.ndarray:
     """The flag of light beside the stamp, for all rows of a pair: flags never tell the kind."""
-    off = set(rows["pair_id"][rows["flux_inside"] < _LEAST_FLUX_INSIDE])
+    off = set(rows["pair_id"][rows["flux_inside"] < LEAST_FLUX_INSIDE])
     return np.array([Flag.LIGHT_OFF_STAMP if pair in off else 0 for pair in rows["pair_id"]])
 
 
-def _usable(rows: Columns) -> np.ndarray:
+def may_be_used(rows: Columns) -> np.ndarray:
+    """Rows without a flag that forbids their use."""
     return (rows["flags"] & int(FATAL)) == 0
 
 
@@ -192,7 +201,7 @@ def noise_generators(task_ids: Iterable[str]) -> Iterator[np.random.Generator]:
     return generators(task_ids, purpose="photon-noise")
 
 
-def _rendering_columns(rows: Columns, hosts: Columns, cfg: Inject) -> Columns:
+def _rendering_columns(rows: Columns, cfg: Inject) -> Columns:
     n = len(rows["task_id"])
     settings = {
         "psf_model": np.full(n, cfg.psf_model, object),
@@ -202,7 +211,7 @@ def _rendering_columns(rows: Columns, hosts: Columns, cfg: Inject) -> Columns:
         "photon_noise": np.full(n, cfg.photon_noise),
     }
     gains = {
-        f"electrons_per_nmgy_{band}": hosts[f"nexp_{band}"] * ELECTRONS_PER_NMGY_PER_EXPOSURE
+        f"electrons_per_nmgy_{band}": rows[f"nexp_{band}"] * ELECTRONS_PER_NMGY_PER_EXPOSURE
         for band in BANDS
     }
     return settings | gains
@@ -217,7 +226,7 @@ def _measurements(rows: Columns, arcs: np.ndarray, invvar: np.ndarray) -> Column
     flux = arcs.sum((-2, -1), dtype=np.float64)
     snr = matched_snr(arcs, invvar)
     expected = rows["source_flux_r_nmgy"] * rows["magnification"]
-    lit = _usable(rows) & (rows["kind"] != "host")
+    lit = may_be_used(rows) & (rows["kind"] != "host")
     inside = np.where(lit, flux[:, BANDS.index("r")] / expected, 1.0)
     return {
         **dict(zip(band_columns("arc_flux_{b}_nmgy"), flux.T, strict=True)),

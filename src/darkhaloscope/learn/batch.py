@@ -28,7 +28,7 @@ class Rows:
     """Stamps with their columns, as sources give them."""
 
     columns: Mapping[str, np.ndarray]
-    images: np.ndarray  # (row, band, y, x) float32, nmgy
+    images: np.ndarray | Tensor  # (row, band, y, x) float32, nmgy; a tensor on a GPU
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,7 +59,9 @@ def joined(some: Sequence[Rows]) -> Rows:
         return some[0]
     names = some[0].columns
     columns = {name: np.concatenate([rows.columns[name] for rows in some]) for name in names}
-    return Rows(columns, np.concatenate([rows.images for rows in some]))
+    images = [rows.images for rows in some]
+    tensors = [image for image in images if isinstance(image, Tensor)]
+    return Rows(columns, torch.cat(tensors) if tensors else np.concatenate(images))
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class Batch:
     def of(cls, rows: Rows, view: View, device: torch.device | str = "cpu") -> "Batch":
         columns = rows.columns
 
-        def there(values: np.ndarray) -> Tensor:
+        def there(values: np.ndarray | Tensor) -> Tensor:
+            if isinstance(values, Tensor):
+                return values.to(device)
             return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(device)
 
         bands = {name: _stacked(columns, band_columns(word)) for name, word in PER_BAND.items()}

@@ -4,6 +4,7 @@ They come from the plan's own draws and the injection's own renderer. A pass dra
 more pairs a host would hold, so that the first pass is the stored set itself, to the bit.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -22,13 +23,14 @@ from darkhaloscope.io.bank import open_bank
 from darkhaloscope.io.files import whole
 from darkhaloscope.io.tables import columns_of, metadata_of, read_table, write_table
 from darkhaloscope.jobs.hosts import CutoutStore, Hosts, open_cutouts, read_hosts, read_pixels
-from darkhaloscope.jobs.inject import in_pieces, injected
+from darkhaloscope.jobs.inject import complete, in_pieces, injected, may_be_used
 from darkhaloscope.jobs.pairs import draw_pairs, galaxies_of, redshifts_of, weighted
 from darkhaloscope.jobs.plan_rows import rows_of_pairs
 from darkhaloscope.jobs.pool import workers as processes
 from darkhaloscope.jobs.stamps import record_of_stamps
 from darkhaloscope.keys import generator
 from darkhaloscope.learn.batch import COLUMNS, Rows
+from darkhaloscope.learn.on_device import lit, on_device
 from darkhaloscope.learn.ranks import Ranks
 from darkhaloscope.schema import HOST, PIXELS, PSF_IMAGE
 
@@ -55,6 +57,7 @@ class OnTheFly:
     window_hosts: int
     min_theta_over_psf: float
     hosts: int
+    device: str = "cpu"
 
     @classmethod
     def of(
@@ -107,6 +110,7 @@ class OnTheFly:
             window_hosts=max(1, min(hosts, round(cfg.shuffle_rows / rows_a_host))),
             min_theta_over_psf=cfg.min_theta_over_psf,
             hosts=hosts,
+            device=str(ranks.device),
         )
 
     @property
@@ -114,21 +118,41 @@ class OnTheFly:
         return -(-self.hosts // self.window_hosts)
 
     def window(self, number: int) -> Rows:
+        if self.device != "cpu":
+            return self._drawn(number)
         columns, images, _ = self.made(number)
         rows = Rows({name: columns[name] for name in COLUMNS}, images)
+        return rows[self._order(number, columns)]
+
+    def _order(self, number: int, columns: Columns) -> np.ndarray:
+        """Rows of a window that the seeing can show, in the order in which they are shown."""
         least = self.min_theta_over_psf * columns["psf_fwhm_r_arcsec"]
         kept = np.flatnonzero(columns["theta_E_arcsec"] >= least)
         rng = generator(f"window-{number}", str(self.seed), "order of rows on the fly")
-        return rows[rng.permutation(kept)]
+        return rng.permutation(kept)
+
+    def _drawn(self, number: int) -> Rows:
+        """Rows of a window whose light is still to be made, and their hosts in place of pixels."""
+        with _one_thread():
+            rows, where = self._planned(number)
+        columns = _resident(self.folder).hosts.columns
+        hosts = {name: values[where] for name, values in columns.items()}
+        rows = complete(hosts | rows, open_bank(self.bank_path, self.bank), self.inject)
+        good = may_be_used(rows)
+        rows = {name: values[good] for name, values in rows.items()}
+        return Rows(rows, where[good])[self._order(number, rows)]
+
+    def finished(self, rows: Rows) -> Rows:
+        if self.device == "cpu":
+            return rows
+        hosts = _resident(self.folder).hosts
+        there = on_device(hosts, open_bank(self.bank_path, self.bank), self.device)
+        return lit(rows, there, photon_noise=self.inject.photon_noise)
 
     def made(self, number: int) -> tuple[Columns, np.ndarray, Columns]:
         """As jobs.inject.injected: a window's rows, those of a pair together."""
-        threads = torch.get_num_threads()
-        try:
-            torch.set_num_threads(1)
+        with _one_thread():
             made = list(self._pieces(number))
-        finally:
-            torch.set_num_threads(threads)
         usable, flagged = (
             {name: np.concatenate([some[of][name] for some in made]) for name in made[0][of]}
             for of in (0, 2)
@@ -136,16 +160,21 @@ class OnTheFly:
         return usable, np.concatenate([images for _, images, _ in made]), flagged
 
     def _pieces(self, number: int) -> Iterator[tuple[Columns, np.ndarray, Columns]]:
-        resident, bank = _resident(self.folder), open_bank(self.bank_path, self.bank)
+        hosts, bank = _resident(self.folder).hosts, open_bank(self.bank_path, self.bank)
+        rows, where = self._planned(number)
+        for few in in_pieces(rows["pair_id"]):
+            its_rows = {name: values[few] for name, values in rows.items()}
+            yield injected(its_rows, hosts[where[few]], bank, self.inject)
+
+    def _planned(self, number: int) -> tuple[Columns, np.ndarray]:
+        """The plan's rows of a window, and the host of each."""
+        resident = _resident(self.folder)
         hosts, redshifts = resident.hosts.columns, resident.redshifts
         chosen, replicate = weighted(*self._hosts_of(number), hosts, redshifts, self.plan)
         galaxies = galaxies_of(self.bank_path, self.bank)
         drawn = draw_pairs(chosen, replicate, hosts, redshifts, galaxies, self.plan)
         rows = rows_of_pairs(drawn, number, self.plan)
-        where = np.array([resident.place[host] for host in rows["host_id"]])
-        for few in in_pieces(rows["pair_id"]):
-            its_rows = {name: values[few] for name, values in rows.items()}
-            yield injected(its_rows, resident.hosts[where[few]], bank, self.inject)
+        return rows, np.array([resident.place[host] for host in rows["host_id"]])
 
     def _hosts_of(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Hosts of a window, and which of their pairs its pass draws."""
@@ -220,3 +249,14 @@ def _hosts_of_file(store: CutoutStore, name: str, size: int) -> Hosts | None:
             f"{store.folder / name} is missing or altered; copy it or run `dhs cutouts` again"
         )
     return hosts
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Of torch, for a block: the last bits of what is made depend on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

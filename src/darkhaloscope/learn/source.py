@@ -17,7 +17,11 @@ class Source(Protocol):
     """Windows without end, numbered from 0."""
 
     def window(self, number: int) -> Rows:
-        """Rows in the order in which they are shown."""
+        """Rows in the order in which they are shown; called anywhere."""
+        ...
+
+    def finished(self, rows: Rows) -> Rows:
+        """A window with what is made on this process's device."""
         ...
 
     def executor(self, workers: int) -> Executor:
@@ -75,7 +79,7 @@ class Stream:
 
         if not self.workers:
             while True:
-                yield self.source.window(number(first))
+                yield self.source.finished(self.source.window(number(first)))
                 first += 1
         ahead: deque[Future[Rows]] = deque()
         with self.source.executor(self.workers) as makers:
@@ -87,6 +91,6 @@ class Stream:
                     found = ahead.popleft()
                     ahead.append(makers.submit(self.source.window, number(first)))
                     first += 1
-                    yield found.result()
+                    yield self.source.finished(found.result())
             finally:
                 makers.shutdown(wait=False, cancel_futures=True)

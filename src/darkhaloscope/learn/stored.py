@@ -133,6 +133,9 @@ class Stored:
         rng = generator(f"window-{number}", str(self.seed), "order of rows")
         return joined(pieces)[rng.permutation(stop - start)]
 
+    def finished(self, rows: Rows) -> Rows:
+        return rows
+
     def executor(self, workers: int) -> Executor:
         return ThreadPoolExecutor(workers)
 

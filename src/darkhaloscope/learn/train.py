@@ -249,10 +249,10 @@ class Training:
         torch.manual_seed(seed)  # for blocks left out at random
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr()
-        finite = np.isfinite(rows.images).all((1, 2, 3))
-        if not np.all(finite):
-            self.stop(rows, np.logical_not(finite))
         batch = Batch.of(rows, cfg.view, self.ranks.device)
+        finite = torch.isfinite(batch.images).flatten(1).all(1)
+        if not bool(finite.all()):
+            self.stop(rows, ~finite.cpu().numpy())
         if cfg.augment:
             batch = augment(batch, cfg, torch.Generator().manual_seed(seed))
         self.parallel.train()

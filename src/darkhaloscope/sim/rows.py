@@ -73,7 +73,7 @@ def scenes_of(
     )
 
 
-def psf_of(columns: Columns) -> psf.Psf:
+def psf_of(columns: Columns, device: torch.device | str = "cpu") -> psf.Psf:
     """The family of the rows' PSFs, which all share psf_model, moffat_beta and psf_size_pix.
 
     With psf_model = image each row brings its own, `psf_image`, in the order of the rows.
@@ -85,7 +85,8 @@ def psf_of(columns: Columns) -> psf.Psf:
         )
     side = int(columns["psf_size_pix"][0])
     every = np.frombuffer(b"".join(columns["psf_image"]), "<f4").reshape(-1, side, side)
-    return psf.Images(torch.from_numpy(every.astype(np.float32)), includes_pixel=includes_pixel)
+    images = torch.from_numpy(every.astype(np.float32)).to(device)
+    return psf.Images(images, includes_pixel=includes_pixel)
 
 
 def psf_groups(columns: Columns, rows: np.ndarray) -> list[np.ndarray]:

@@ -25,6 +25,10 @@ class Deflectors:
     def __getitem__(self, rows) -> "Deflectors":
         return Deflectors(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def to(self, device: torch.device | str) -> "Deflectors":
+        """The same on another device."""
+        return Deflectors(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
 
 @dataclass(frozen=True)
 class Scenes:
@@ -73,6 +77,10 @@ class Scenes:
 
     def __getitem__(self, rows) -> "Scenes":
         return Scenes(**{name: values[rows] for name, values in self._given()})
+
+    def to(self, device: torch.device | str) -> "Scenes":
+        """The same on another device."""
+        return Scenes(**{name: values.to(device) for name, values in self._given()})
 
     def deflectors(self) -> Deflectors:
         """All of them, the main one first, at the origin."""
