@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate kills recovery sky docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning kills recovery sky docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -60,6 +60,16 @@ bench-gates: $(VENV)/.dev
 
 bench-validate: $(VENV)/.dev
 	$(BIN)/python bench/validate.py
+
+bench-train: $(VENV)/.dev
+	$(BIN)/python bench/training.py
+
+# Half an hour on two cores.
+bench-stored-or-fly: $(VENV)/.dev
+	$(BIN)/python bench/stored_or_fly.py
+
+bench-learning: $(VENV)/.dev
+	$(BIN)/python bench/learning.py
 
 recovery: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/recovery.py --write

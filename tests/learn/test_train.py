@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from darkhaloscope.cli import run
 from darkhaloscope.config import Train
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.files import read_json
 from darkhaloscope.learn.checkpoint import load
+from darkhaloscope.learn.judge import load_judge
 from darkhaloscope.learn.meta import balanced
 from darkhaloscope.learn.ranks import Ranks
 from darkhaloscope.learn.source import Stream
@@ -231,6 +233,21 @@ def test_meta_columns_that_tell_the_label_are_refused(stamps):
         balanced(columns, ("psfsize_r",))
 
 
+def test_the_plans_own_command_line(stamps, tmp_path):
+    words = """--arch convnext_mini --epochs 1 --batch_size 24 --lr 3e-4 --use_bf16 --augment
+        --loss focal --focal_alpha 0.25 --focal_gamma 2.0 --min_theta_over_psf 0
+        --norm_method outer --meta_cols psfsize_r,psfdepth_r --early_stopping_patience 5"""
+    assert (
+        run(["train", str(stamps), "--out", str(tmp_path), "--device", "cpu", *words.split()]) == 0
+    )
+    net, spec = load(tmp_path)
+    assert spec.cfg.use_bf16 and spec.cfg.meta_cols == ("psfsize_r", "psfdepth_r")
+    judge = load_judge(tmp_path, torch.device("cpu"))
+    rows = next(in_order(sets_of(stamps, spec.cfg).val, 24))
+    logit = judge.ask(rows).logit
+    assert len(np.unique(logit)) == 24  # the last layer is not rounded to bfloat16
+
+
 @pytest.mark.timeout(300)
 def test_two_processes_train_together(stamps, tmp_path):
     """torchrun, gloo: gradients are averaged, rows shared, one checkpoint written."""
@@ -254,5 +271,5 @@ def test_validation_is_on_rows_as_they_are(whole, stamps):
     """No augmentation, all rows: the same twice, and of the split val."""
     sets = sets_of(stamps, CFG)
     assert sum(len(rows) for rows in in_order(sets.val, 7)) == len(sets.val) == 24
-    run = Training(whole, sets, Stream, CFG, Ranks(), 0)  # type: ignore[arg-type]
-    assert run.judged() == run.judged()
+    again = Training(whole, sets, Stream, CFG, Ranks(), 0)  # type: ignore[arg-type]
+    assert again.judged() == again.judged()
