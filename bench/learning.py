@@ -39,8 +39,8 @@ class Shuffled(Stored):
 
 def main() -> None:
     given = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         stamps = (Path(given[1]) if len(given) > 1 else folder / "demo") / "stamps"
         if len(given) < 2:
             demo(stamps.parent, {}, 2)
