@@ -236,14 +236,15 @@ def test_meta_columns_that_tell_the_label_are_refused(stamps):
 def test_the_plans_own_command_line(stamps, tmp_path):
     words = """--arch resnet_mini --epochs 1 --batch_size 24 --lr 3e-4 --use_bf16 --augment
         --loss focal --focal_alpha 0.25 --focal_gamma 2.0 --min_theta_over_psf 0
-        --norm_method outer --meta_cols psfsize_r,psfdepth_r --early_stopping_patience 5 --device cpu"""
+        --norm_method outer --meta_cols psfsize_r,psfdepth_r --early_stopping_patience 5
+        --device cpu"""
     assert run(["train", str(stamps), "--out", str(tmp_path), *words.split()]) == 0
     spec = load(tmp_path)[1]
     assert spec.cfg.use_bf16 and spec.cfg.meta_cols == ("psfsize_r", "psfdepth_r")
     judge = load_judge(tmp_path, torch.device("cpu"))
-    rows = next(in_order(sets_of(stamps, spec.cfg).val, 24))
-    logit = judge.ask(rows).logit
-    assert len(np.unique(logit)) == 24  # the last layer is not rounded to bfloat16
+    every = list(in_order(sets_of(stamps, spec.cfg).val, 24))
+    logit = np.concatenate([judge.ask(rows).logit for rows in every])
+    assert len(np.unique(logit)) == len(logit) == 24  # the last layer is not rounded to bfloat16
 
 
 @pytest.mark.timeout(300)
