@@ -194,6 +194,9 @@ def test_what_a_judge_was_not_trained_on_is_refused(stamps, refused, tmp_path):
     assert "scores are written as .parquet or .csv" in refused(
         "score", told, stamps, "--out", tmp_path / "s.txt"
     )
+    assert "--device cuda:77 is not to be had" in refused(
+        "score", told, stamps, "--out", out, "--device", "cuda:77"
+    )
     assert not out.exists()
 
 

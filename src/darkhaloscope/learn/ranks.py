@@ -32,7 +32,7 @@ class Ranks:
         """The network, its gradients averaged over all processes."""
         if self.world == 1:
             return net
-        return DistributedDataParallel(net, [self.device.index] if self.device.index else None)
+        return DistributedDataParallel(net)
 
     def gathered(self, mine: T) -> list[T]:
         """Of every process, in order, everywhere."""
@@ -76,6 +76,8 @@ def ranks(device: str | None = None) -> Iterator[Ranks]:
     if world == 1:
         yield Ranks(device=here)
         return
+    if here.type == "cuda":
+        torch.cuda.set_device(here)
     dist.init_process_group("nccl" if here.type == "cuda" else "gloo")
     try:
         yield Ranks(dist.get_rank(), world, here)
