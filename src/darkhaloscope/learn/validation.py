@@ -7,8 +7,8 @@ import numpy as np
 from darkhaloscope.evaluate.stats import Estimate, auc, mean_recall
 from darkhaloscope.schema import KINDS
 
-_LEAST_FALSE = 10
-"""Controls that a false-positive rate must let pass to be more than chance."""
+_LEAST_FALSE = 30
+"""Controls that a false-positive rate must let pass, so that epochs differ by more than chance."""
 
 _SURE = 1e-4
 """Scores this near 0 or 1 are saturated: at a low false-positive rate they would be ties."""
