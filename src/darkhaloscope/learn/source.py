@@ -5,8 +5,9 @@ be taken up again anywhere.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,24 +55,24 @@ class Stream:
     def batches(self, start: Place = Place()) -> Generator[tuple[Rows, Place]]:
         """From a place on: each batch, and the place of the next one."""
         left: list[tuple[Rows, Place]] = []
-        windows = self._windows(start.window)
         at, skip = start.window, start.row
-        while True:
-            while sum(len(rows) for rows, _ in left) < self.batch_size:
-                rows = next(windows)
-                left.append((rows[skip:], Place(at, skip)))
-                at, skip = at + 1, 0
-            taken, wanted = [], self.batch_size
-            while wanted:
-                rows, place = left.pop(0)
-                some = min(wanted, len(rows))
-                taken.append(rows[:some])
-                wanted -= some
-                if some < len(rows):
-                    left.insert(0, (rows[some:], Place(place.window, place.row + some)))
-            yield joined(taken), left[0][1] if left else Place(at)
+        with closing(self._windows(start.window)) as windows:
+            while True:
+                while sum(len(rows) for rows, _ in left) < self.batch_size:
+                    rows = next(windows)
+                    left.append((rows[skip:], Place(at, skip)))
+                    at, skip = at + 1, 0
+                taken, wanted = [], self.batch_size
+                while wanted:
+                    rows, place = left.pop(0)
+                    some = min(wanted, len(rows))
+                    taken.append(rows[:some])
+                    wanted -= some
+                    if some < len(rows):
+                        left.insert(0, (rows[some:], Place(place.window, place.row + some)))
+                yield joined(taken), left[0][1] if left else Place(at)
 
-    def _windows(self, first: int) -> Iterator[Rows]:
+    def _windows(self, first: int) -> Generator[Rows]:
         """Of this process, from its `first` on."""
 
         def number(i: int) -> int:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from darkhaloscope.learn.validation import Validation, validation
 from darkhaloscope.learn.view import Scaling, look
 
 _ASKED_AT_ONCE = 256
+_STEPS_TO_AGREE = 16
 _LAST_LR = 0.01
 """Of the highest learning rate, at the end."""
 
@@ -206,17 +208,18 @@ class Training:
     def run(self) -> Validation:
         """All epochs that are left, until validation no longer rises."""
         board = Board(self.out, self.state.step) if self.ranks.first else None
-        batches = self.stream.batches(self.state.places[self.ranks.rank])
         total = self.steps_per_epoch * self.cfg.epochs
         found = None
-        with progress("train", total * self.cfg.batch_size, "rows") as advance:
+        with (
+            closing(self.stream.batches(self.state.places[self.ranks.rank])) as batches,
+            progress("train", total * self.cfg.batch_size, "rows") as advance,
+        ):
             advance(self.state.step * self.cfg.batch_size)
             while not self.ended():
                 self.epoch(batches, advance)
                 found = self.judged()
                 self.record(found, board)
                 self.keep()
-        batches.close()
         if board:
             board.close()
         return found or self.judged()
@@ -237,10 +240,15 @@ class Training:
             self.state.places[self.ranks.rank] = place
             self.state.seconds = before + time.monotonic() - began
             advance(self.cfg.batch_size)
-            late = time.monotonic() - saved > self.cfg.save_every_s
-            if any(self.ranks.gathered(late)) and self.state.step % self.steps_per_epoch:
+            if self.state.step % self.steps_per_epoch and self.late(saved):
                 self.keep()
                 saved = time.monotonic()
+
+    def late(self, saved: float) -> bool:
+        """Whether the state is to be saved; processes agree, which takes time, now and then."""
+        if self.ranks.world > 1 and self.state.step % _STEPS_TO_AGREE:
+            return False
+        return any(self.ranks.gathered(time.monotonic() - saved > self.cfg.save_every_s))
 
     def step(self, rows: Rows) -> float:
         """One step down the gradient; its mean loss."""
