@@ -79,8 +79,8 @@ def main() -> None:
             "on the fly": lambda out: train_on(
                 out, stamps, fly, Ranks(), 1, made / "cutouts", made / "bank.h5"
             ),
-            "stored": lambda out: train_on(out, stamps, cfg, Ranks()),
             "stored, labels shuffled": lambda out: train(out, sets, shuffled, cfg, Ranks()),
+            "stored": lambda out: train_on(out, stamps, cfg, Ranks()),
         }
         for what, run in runs.items():
             out = folder / what.replace(" ", "-")
