@@ -21,3 +21,8 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set DHS_REAL_DATA to the folder that holds them")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run whole commands come first, so that no worker is left alone with one."""
+    items.sort(key=lambda item: item.path.parent != _REPO / "tests")

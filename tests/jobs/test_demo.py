@@ -20,8 +20,9 @@ size_pix = 48
 [plan]
 rows_per_part = 12
 [validate]
-replay_rows = 10
-sheet_pairs = 4
+replay_rows = 4
+sheet_pairs = 1
+lenstronomy_rows = 1
 """
 
 
@@ -68,7 +69,7 @@ def test_two_processes_make_the_same_bytes(undisturbed, settings, tmp_path):
     assert [name for name in one if one[name] != two[name]] == []
 
 
-@pytest.mark.parametrize("until", ["bank.h5", "cutouts/part-00000.parquet", "stamps/part-00002.*"])
+@pytest.mark.parametrize("until", ["cutouts/part-00000.parquet", "stamps/part-00002.*"])
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
     undisturbed, settings, tmp_path, until
 ):
@@ -104,5 +105,5 @@ def test_an_interrupt_is_one_sentence(settings, tmp_path):
     assert process.returncode == 130, said
     assert "interrupted; finished parts are kept" in " ".join(said.split())
     assert "Traceback" not in said
-    subprocess.run(_command(settings, out, 2), check=True, capture_output=True, timeout=120)
+    subprocess.run(_command(settings, out, 1), check=True, capture_output=True, timeout=120)
     assert digest_of_parts(out / "stamps")
