@@ -31,7 +31,7 @@ from darkhaloscope.learn.stored import Stored
 from darkhaloscope.learn.train import Training, sets_of
 from darkhaloscope.learn.view import look
 
-TURNS = 5
+TURNS = 3
 STEPS = {"resnet_mini": 16, "convnext_mini": 12, "convnext_tiny": 3}
 
 
@@ -64,22 +64,23 @@ def make(folder: Path) -> None:
 def rates(folder: Path, arch: str, workers: int, ranks: Ranks) -> dict[str, list[float]]:
     """Rows a second of each source, turn by turn."""
     gpu = ranks.device.type != "cpu"
-    cfg = Train(arch=arch, batch_size=256 if gpu else 64, shuffle_rows=1024, use_bf16=gpu)
+    batch, steps = (256, 40) if gpu else (64, STEPS.get(arch, 8))
+    window = batch * steps  # so that every turn makes one
+    cfg = Train(arch=arch, batch_size=batch, shuffle_rows=window, use_bf16=gpu)
     sets = sets_of(folder / "stamps", cfg)
     fly = OnTheFly.of(
         folder / "resident", folder / "stamps", folder / "cutouts", folder / "bank.h5",
         sets.train.size, cfg, ranks,
     )  # fmt: skip
-    first = next(Stream(Stored(sets.train, 1, 1024), cfg.batch_size, workers=0).batches())[0]
+    first = next(Stream(Stored(sets.train, 1, window), cfg.batch_size, workers=0).batches())[0]
     if gpu:
         first = Rows(first.columns, torch.from_numpy(first.images).to(ranks.device))
     streams = {
         "constant": Stream(Constant(first), cfg.batch_size, workers=0),
-        "stored": Stream(Stored(sets.train, 1, 1024), cfg.batch_size, workers=workers),
+        "stored": Stream(Stored(sets.train, 1, window), cfg.batch_size, workers=workers),
         "fly": Stream(fly, cfg.batch_size, workers=workers),
     }
     run = Training(folder / "none", sets, streams["constant"].source, cfg, ranks, 0)
-    steps = 40 if gpu else STEPS.get(arch, 8)
     batches = {name: stream.batches() for name, stream in streams.items()}
     found: dict[str, list[float]] = {name: [] for name in streams}
     for some in batches.values():  # the first window, and the first call of everything
