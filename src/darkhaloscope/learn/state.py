@@ -18,7 +18,7 @@ class State:
     """Of one process; nets and optimiser are kept beside it.
 
     places : of each process's stream; best, waited : best validation, and epochs since
-    loss, steps_in_epoch : sum over the epoch's steps so far, and their number
+    loss, seconds : sums over the epoch's steps so far
     """
 
     step: int = 0

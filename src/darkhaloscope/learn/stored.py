@@ -14,7 +14,7 @@ from darkhaloscope.io.tables import columns_of, images_in, read_group, read_piec
 from darkhaloscope.keys import generator
 from darkhaloscope.learn.batch import COLUMNS, Rows, joined
 
-_LIGHT = ("split", "kind", "pair_id", "host_id", "theta_E_arcsec", "psf_fwhm_r_arcsec", "size_pix")
+_LIGHT = ("split", "kind", "host_id", "theta_E_arcsec", "psf_fwhm_r_arcsec", "size_pix")
 _PIXELS = ("size_pix", "image")
 Columns = dict[str, np.ndarray]
 
@@ -82,8 +82,7 @@ def index_of(stamps: Path, split: str, min_theta_over_psf: float = 0.0) -> Index
 
 def rows_of(path: Path, group: int, some: np.ndarray) -> Rows:
     """Rows of one row group, by their places in it."""
-    names = list(dict.fromkeys((*COLUMNS, *_PIXELS)))
-    table = read_group(path, group, names).take(some)
+    table = read_group(path, group, (*COLUMNS, *_PIXELS)).take(some)
     columns = columns_of(table.drop_columns(["image"]))
     return Rows({name: columns[name] for name in COLUMNS}, images_in(table))
 
