@@ -26,6 +26,7 @@ from darkhaloscope.config import (
     CutoutsNpz,
     CutoutsService,
     CutoutsSynthetic,
+    Evaluate,
     Export,
     Inject,
     Parent,
@@ -423,6 +424,9 @@ def score(
     source: Annotated[Path, Parameter(help="stamp set, cutout store, FITS file or folder")],
     *,
     out: Annotated[Path, Parameter(help="scores to write, .parquet or .csv")],
+    embed: Annotated[
+        bool, Parameter(help="write what the last layer is shown too, for `dhs evaluate`")
+    ] = False,
     device: _Device = None,
 ) -> None:
     """Score every row: how surely a lens, between 0 and 1, and its logit, by name."""
@@ -430,7 +434,26 @@ def score(
     from darkhaloscope.learn.ranks import device_of
     from darkhaloscope.learn.score import score as job
 
-    job(out, load_judge(judge, device_of(device)), source)
+    job(out, load_judge(judge, device_of(device)), source, embed)
+
+
+@app.command
+def evaluate(
+    *scores: Annotated[
+        Path, Parameter(help="tables of `dhs score` of one finder, or their folder")
+    ],
+    out: Annotated[Path, Parameter(help="folder of the report")],
+    against: Annotated[
+        tuple[Path, ...],
+        Parameter(help="another finder's tables of the same rows", consume_multiple=True),
+    ] = (),
+    config: _Config = None,
+    cfg: Annotated[Evaluate, _Flat] = Evaluate(),
+) -> int:
+    """Say how good a finder is, with intervals: recall, false positives, look-alikes, purity."""
+    from darkhaloscope.jobs import evaluate as job
+
+    return 1 if job.failed(job.evaluate(out, scores, against, cfg)) else 0
 
 
 _HeldOut = Annotated[Path, Parameter(name=["--stamps"], help="stamp set with held-out rows")]

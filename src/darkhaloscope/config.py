@@ -723,6 +723,43 @@ class Train(View):
         return View(**{name: getattr(self, name) for name in View.model_fields})
 
 
+class Evaluate(Stage):
+    """`dhs evaluate`: what is claimed of a finder, and on which rows."""
+
+    score_threshold: Annotated[
+        float, _setting("score from which a finder says lens, at its own word", ge=0, le=1)
+    ] = 0.5
+    fpr: Annotated[
+        tuple[float, ...],
+        _setting("false-positive rates at which recall is told, where negatives can show them"),
+    ] = (1e-2, 1e-3, 1e-4, 1e-5)
+    partial_fpr: Annotated[
+        float, _setting("partial AUC: mean recall up to this false-positive rate", gt=0, le=1)
+    ] = 0.01
+    choose_on: Annotated[Split, _setting("split whose negatives the thresholds are chosen on")] = (
+        "val"
+    )
+    report_on: Annotated[Split, _setting("split that all else is told of")] = "test"
+    prevalence: Annotated[
+        tuple[float, ...], _setting("lenses among a survey's galaxies, for purity")
+    ] = (1e-3, 1e-4, 1e-5)
+    resamples: Annotated[int, _setting("of hosts, for bootstrap intervals", ge=100)] = 1000
+    sheet_rows: Annotated[int, _setting("pictures in a sheet, at most", ge=1, le=200)] = 40
+
+    @model_validator(mode="after")
+    def _rates(self) -> Self:
+        for name in ("fpr", "prevalence"):
+            values = getattr(self, name)
+            if not values or not all(0 < value < 1 for value in values):
+                raise ValueError(f"{name} must be values between 0 and 1, got {values}")
+        if self.choose_on == self.report_on:
+            raise ValueError(
+                f"choose_on and report_on must be different splits, got {self.report_on} for both: "
+                "a threshold flatters the rows it was chosen on"
+            )
+        return self
+
+
 SECTIONS: dict[str, type[Stage]] = {
     "parent": Parent,
     "bank.cosmos": BankCosmos,
@@ -739,6 +776,7 @@ SECTIONS: dict[str, type[Stage]] = {
     "validate": Validate,
     "export": Export,
     "train": Train,
+    "evaluate": Evaluate,
 }
 
 

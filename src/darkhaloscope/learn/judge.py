@@ -37,7 +37,9 @@ class Judge(Protocol):
     @property
     def pixel_scale(self) -> float: ...
 
-    def ask(self, rows: Rows) -> Asked: ...
+    def ask(self, rows: Rows, embed: bool = False) -> Asked:
+        """embed : tell what the last layer is shown as well; DhsError where there is no one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,16 @@ class One:
         return self.spec.pixel_scale_arcsec
 
     @torch.no_grad()
-    def ask(self, rows: Rows) -> Asked:
+    def ask(self, rows: Rows, embed: bool = False) -> Asked:
         view = self.spec.cfg.view
         known(rows, view)
         seen = look(Batch.of(rows, view, self.device), view, self.spec.scaling)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.cfg.use_bf16):
-            logit = self.net(seen.channels, seen.meta)
+            shown = self.net.embedded(seen.channels, seen.meta)
+            logit = self.net.judged(shown)
         told = {"k_core": seen.k_core, "k_global": seen.k_global}
+        if embed:
+            told |= {f"embedding_{i}": values for i, values in enumerate(shown.float().T)}
         return Asked(
             logit.double().cpu().numpy(),
             {name: k.double().cpu().numpy() for name, k in told.items() if k is not None},
@@ -95,7 +100,11 @@ class Together:
     def pixel_scale(self) -> float:
         return self.members[0].pixel_scale
 
-    def ask(self, rows: Rows) -> Asked:
+    def ask(self, rows: Rows, embed: bool = False) -> Asked:
+        if embed:
+            raise DhsError(
+                "an ensemble has no last layer of its own; embed with one of its members"
+            )
         found = [member.ask(rows) for member in self.members]
         logits = np.stack([asked.logit for asked in found], axis=1)
         told = {f"logit_{i}": asked.logit for i, asked in enumerate(found)}
@@ -135,8 +144,8 @@ class Calibrated:
     def pixel_scale(self) -> float:
         return self.judge.pixel_scale
 
-    def ask(self, rows: Rows) -> Asked:
-        asked = self.judge.ask(rows)
+    def ask(self, rows: Rows, embed: bool = False) -> Asked:
+        asked = self.judge.ask(rows, embed)
         return Asked(self.calibrated(asked.logit), asked.told | {"logit_before": asked.logit})
 
     def calibrated(self, logit: np.ndarray) -> np.ndarray:

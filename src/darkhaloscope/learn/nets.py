@@ -41,10 +41,16 @@ class Finder(nn.Module):
 
     def forward(self, channels: Tensor, meta: Tensor) -> Tensor:
         """(row,) logits of (row, channel, y, x) and (row, column)."""
+        return self.judged(self.embedded(channels, meta))
+
+    def embedded(self, channels: Tensor, meta: Tensor) -> Tensor:
+        """What the last layer is shown: (row, feature)."""
         found = self.backbone(channels)
         seen = (found if isinstance(found, Tensor) else found.pooler_output).flatten(1)
-        if self.told is not None:
-            seen = torch.cat([seen, self.told(meta)], dim=1)
+        return seen if self.told is None else torch.cat([seen, self.told(meta)], dim=1)
+
+    def judged(self, seen: Tensor) -> Tensor:
+        """(row,) logits of what the last layer is shown."""
         with torch.autocast(seen.device.type, enabled=False):  # bfloat16 would tie most logits
             return self.head(seen.float())[:, 0]
 

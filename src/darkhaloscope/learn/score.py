@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.files import read_json, whole
 from darkhaloscope.io.parts import RECORD, parts_in
+from darkhaloscope.io.scores import BESIDE, SKY, SOURCE_KEY, STAMPS
 from darkhaloscope.io.tables import columns_of, images_in, read_pieces
 from darkhaloscope.jobs.hosts import open_cutouts, read_hosts, read_pixels
 from darkhaloscope.jobs.progress import console, progress
@@ -22,16 +23,17 @@ from darkhaloscope.survey.fits_cutouts import find_fits, read_fits
 from darkhaloscope.units import BANDS
 
 _AT_ONCE = 256
-_ID = ("task_id", "host_id", "kind", "split", "ra_deg", "dec_deg")
-_KNOWN = (*_ID, *(c.name for c in HOST if c.name not in _ID))
+_LENS = ("theta_E_arcsec", "arc_snr", "arc_snr_g", "source_mag_r")
+_KNOWN = tuple(c.name for c in HOST)
 
 
-def score(out: Path, judge: Judge, source: Path) -> int:
+def score(out: Path, judge: Judge, source: Path, embed: bool = False) -> int:
     """Write scores of all rows of `source`; how many there are.
 
-    out : .parquet or .csv; columns task_id, host_id, kind, split, ra_deg, dec_deg as far as the
-    source has them, score in [0, 1], logit, and cause: why a row has no score (NaN)
+    out : .parquet or .csv; columns as in io.scores.BESIDE as far as the source has them, score in
+    [0, 1], logit, and cause: why a row has no score (NaN)
     source : a stamp set, a cutout store, a FITS file or a folder of them
+    embed : write what the network's last layer is shown as well, `embedding_0` and so on
     Raises DhsError if stamps are of another size or scale than the judge's, or columns are missing
     """
     if out.suffix not in (".parquet", ".csv"):
@@ -41,12 +43,13 @@ def score(out: Path, judge: Judge, source: Path) -> int:
     with progress("score", total, "rows") as advance:
         for rows in pieces:
             for start in range(0, len(rows), _AT_ONCE):
-                tables.append(_scored(judge, rows[start : start + _AT_ONCE]))
+                tables.append(_scored(judge, rows[start : start + _AT_ONCE], embed))
                 bad += tables[-1]["cause"].to_pylist().count(_NOT_FINITE)
                 advance(len(tables[-1]))
     if not tables:
         raise DhsError(f"{source} holds no row")
     whole_table = pa.concat_tables(tables, promote_options="default")
+    whole_table = whole_table.replace_schema_metadata({SOURCE_KEY: str(source.resolve())})
     with whole(out) as temporary:
         if out.suffix == ".csv":
             pacsv.write_csv(whole_table, temporary)
@@ -60,18 +63,20 @@ def score(out: Path, judge: Judge, source: Path) -> int:
 _NOT_FINITE = "pixels that are no number"
 
 
-def _scored(judge: Judge, rows: Rows) -> pa.Table:
+def _scored(judge: Judge, rows: Rows, embed: bool) -> pa.Table:
     _of_the_judges_form(judge, rows)
     good = np.isfinite(rows.images).all((1, 2, 3))
     logit = np.full(len(rows), np.nan)
     told: dict[str, np.ndarray] = {}
     if good.any():
-        asked = judge.ask(rows[good])
+        asked = judge.ask(rows[good], embed)
         logit[good] = asked.logit
         for name, values in asked.told.items():
             told[name] = np.full(len(rows), np.nan)
             told[name][good] = values
-    names = {name: rows.columns[name] for name in _ID if name in rows.columns}
+    names = {name: rows.columns[name] for name in BESIDE if name in rows.columns}
+    place = STAMPS if "arc_snr" in rows.columns else SKY
+    names["place"] = np.full(len(rows), place, object)
     cause = np.where(good, "", _NOT_FINITE)
     return pa.table(names | {"score": score_of(logit), "logit": logit} | told | {"cause": cause})
 
@@ -112,7 +117,7 @@ def rows_of(source: Path, judge: Judge) -> tuple[int, Iterator[Rows]]:
 
 
 def _of_stamps(stamps: Path) -> Iterator[Rows]:
-    names = [*_KNOWN, "label", "size_pix", "image"]
+    names = ["task_id", "kind", "label", *_KNOWN, *_LENS, "size_pix", "image"]
     for path in parts_in(stamps):
         for table in read_pieces(path, names):
             if len(table):

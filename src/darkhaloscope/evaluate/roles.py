@@ -1,0 +1,58 @@
+"""What a scored row is to a judgement: anchor, injected lens, negative or look-alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from darkhaloscope.config import Evaluate
+
+Columns = Mapping[str, np.ndarray]
+
+PLAIN = ("host", "luminous")
+"""Kinds that show a galaxy and nothing added: what a survey is full of."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Row numbers. A galaxy without a lens is a negative once, in however many rows it is.
+
+    anchors : real lenses; lenses : injected ones; negatives : what rates are told of
+    chosen : negatives of another split, which thresholds are chosen on
+    look_alikes : by kind, real and made ones
+    """
+
+    anchors: np.ndarray
+    lenses: np.ndarray
+    negatives: np.ndarray
+    chosen: np.ndarray
+    look_alikes: Mapping[str, np.ndarray]
+
+    @property
+    def controls(self) -> dict[str, np.ndarray]:
+        """Negatives and look-alikes, by kind."""
+        return {"negatives": self.negatives, **self.look_alikes}
+
+
+def roles_of(columns: Columns, cfg: Evaluate) -> Roles:
+    """Rows by what they are. Rows without a split are taken as of the one that is reported."""
+    kind, split = columns["kind"], columns["split"]
+    real = columns["place"] == "sky"
+    reported = (split == cfg.report_on) | (split == "")
+    plain = np.isin(kind, PLAIN)
+    others = sorted(set(kind[reported & ~plain]) - {"lens", ""})
+    return Roles(
+        np.flatnonzero(reported & real & (kind == "lens")),
+        np.flatnonzero(reported & ~real & (kind == "lens")),
+        _once(columns, reported & plain),
+        _once(columns, (split == cfg.choose_on) & plain),
+        {name: np.flatnonzero(reported & (kind == name)) for name in others},
+    )
+
+
+def _once(columns: Columns, which: np.ndarray) -> np.ndarray:
+    """The first row of each host, as the sky shows it where it does."""
+    rows = np.flatnonzero(which)
+    rows = rows[np.argsort(columns["place"][rows] != "sky", kind="stable")]
+    _, first = np.unique(columns["host_id"][rows].astype(str), return_index=True)
+    return np.sort(rows[first])
