@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning kills recovery sky docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning bench-coverage kills recovery sky docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -46,6 +46,10 @@ bench-cutouts: $(VENV)/.dev
 
 bench-engines: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/engines.py
+
+# How often each 95% interval holds the truth, over 2,000 experiments: ten minutes.
+bench-coverage: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python bench/coverage.py
 
 # SIGKILL runs at random moments, 20 of this machine and 10 of a Spark cluster: a quarter of an hour.
 kills: $(VENV)/.dev

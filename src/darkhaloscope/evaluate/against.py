@@ -13,7 +13,7 @@ from darkhaloscope.evaluate.roles import Roles
 
 Columns = Mapping[str, np.ndarray]
 
-_SURELY = 0.05
+_SURELY, _LEAST_TOLD = 0.05, 0.001
 
 
 def against(columns: Columns, other: Columns, roles: Roles, cfg: Evaluate) -> list[Finding]:
@@ -53,7 +53,7 @@ def _findings(asked: Sequence[tuple[str, np.ndarray, McNemar, str]]) -> list[Fin
         words = "difference shown" if p < _SURELY else "not resolved"
         measured = (
             f"{words}: {difference}; {test.only_a} found by this finder alone, {test.only_b} by "
-            f"the other alone, p {p:.3f}"
+            f"the other alone, p {f'{p:.3f}' if p >= _LEAST_TOLD else '< 0.001'}"
         )
         level = Level.INFO if test.resolves else Level.SKIP
         advice = (

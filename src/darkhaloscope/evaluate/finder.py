@@ -116,7 +116,7 @@ def _false_positives(
         "false_positives.at_score",
         share,
         f"Negatives with score {cfg.score_threshold:g} or more.",
-        digits=5,
+        rare=True,
     )
     for point in found:
         if isinstance(point, Point):
@@ -124,7 +124,7 @@ def _false_positives(
             yield Finding(
                 f"false_positives.at_fpr_{point.fpr:g}",
                 Level.PASS if kept else Level.WARN,
-                _said(point.achieved, 6),
+                _said(point.achieved, rare=True),
                 f"interval reaches down to {point.fpr:g}",
                 point.achieved.n,
                 "The rate that the threshold has on the reported split; Clopper-Pearson.",
@@ -210,7 +210,7 @@ def _purity(
                     share,
                     f"Share of lenses in what is found, if one in {1 / prevalence:,.0f} galaxies "
                     f"is one, and all are found as {_WORDS[side]} are.",
-                    digits=4,
+                    rare=True,
                 )
 
 
@@ -220,7 +220,7 @@ def _told(
     about: str,
     at_least: float | None = None,
     at_most: float | None = None,
-    digits: int = 3,
+    rare: bool = False,
 ) -> Finding:
     """A figure, judged where a bound is asked: it passes or fails only if its interval does."""
     level, limit = Level.INFO, ""
@@ -229,12 +229,14 @@ def _told(
     if at_most is not None:
         level, limit = _side(found.high <= at_most, found.low > at_most), f"<= {at_most:g}"
     advice = "The interval holds the limit: more objects are needed." if level == "warn" else ""
-    return Finding(gate, level, _said(found, digits), limit, found.n, about, advice, found)
+    return Finding(gate, level, _said(found, rare), limit, found.n, about, advice, found)
 
 
 def _side(surely: bool, surely_not: bool) -> Level:
     return Level.PASS if surely else Level.FAIL if surely_not else Level.WARN
 
 
-def _said(found: Estimate, digits: int) -> str:
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+def _said(found: Estimate, rare: bool = False) -> str:
+    """rare : two figures of each, however small"""
+    form = ".2g" if rare else ".3f"
+    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"

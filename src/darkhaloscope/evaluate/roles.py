@@ -19,7 +19,7 @@ class Roles:
 
     anchors : real lenses; lenses : injected ones; negatives : what rates are told of
     chosen : negatives of another split, which thresholds are chosen on
-    look_alikes : by kind, real and made ones
+    look_alikes : by kind; those of the sky as `ring_on_sky`
     """
 
     anchors: np.ndarray
@@ -40,13 +40,14 @@ def roles_of(columns: Columns, cfg: Evaluate) -> Roles:
     real = columns["place"] == "sky"
     reported = (split == cfg.report_on) | (split == "")
     plain = np.isin(kind, PLAIN)
-    others = sorted(set(kind[reported & ~plain]) - {"lens", ""})
+    named = np.where(real, kind + "_on_sky", kind)
+    other = reported & ~plain & (kind != "lens") & (kind != "")
     return Roles(
         np.flatnonzero(reported & real & (kind == "lens")),
         np.flatnonzero(reported & ~real & (kind == "lens")),
         _once(columns, reported & plain),
         _once(columns, (split == cfg.choose_on) & plain),
-        {name: np.flatnonzero(reported & (kind == name)) for name in others},
+        {name: np.flatnonzero(other & (named == name)) for name in sorted(set(named[other]))},
     )
 
 

@@ -95,11 +95,11 @@ def _report(
     what = (
         f"score >= {cfg.score_threshold:g}"
         if point is None
-        else f"above the threshold of false-positive rate {point.fpr:g}"
+        else f"above the threshold of FPR {point.fpr:g}"
     )
     return page.page(
         title="What the finder finds",
-        summary=_summary(columns, roles, what),
+        summary=_summary(columns, roles, findings, what),
         findings=findings,
         sheets=_sheets(found, roles, threshold, what, cfg),
         figures=[
@@ -113,7 +113,20 @@ def _report(
             "contamination.": "Scores by class",
             "calibration.negatives": "Calibration",
         },
+        headline=_headline(findings, point, cfg),
+        table="Figures",
     )
+
+
+def _headline(findings: Sequence[Finding], point: Point | None, cfg: Evaluate) -> str:
+    """What counts: recall of real lenses, else of injected ones, at the strictest rate shown."""
+    at = f"at_fpr_{point.fpr:g}" if point else "at_score"
+    rate = f"false-positive rate {point.fpr:g}" if point else f"score {cfg.score_threshold:g}"
+    told = {f.gate: f for f in findings}
+    for side, words in (("anchors", "real"), ("injected", "injected")):
+        if (f := told.get(f"recall.{side}.{at}")) is not None:
+            return f"of {words} lenses, {f.measured} are found at {rate} (n {f.n:,})"
+    raise AssertionError("lenses of one side were scored")
 
 
 def _logit_at(columns: Mapping[str, np.ndarray], score: float) -> float:
@@ -122,16 +135,28 @@ def _logit_at(columns: Mapping[str, np.ndarray], score: float) -> float:
     return float(below.max()) if below.size else -np.inf
 
 
-def _summary(columns: Mapping[str, np.ndarray], roles: Roles, what: str) -> dict[str, str]:
-    def hosts(rows: np.ndarray) -> int:
-        return len(np.unique(columns["host_id"][rows].astype(str)))
+_KEY_FIGURES = {
+    "recall.anchors.at_score": "real lenses, at score",
+    "recall.anchors.tpr0": "real lenses, no false positive",
+    "recall.injected.at_score": "injected lenses, at score",
+    "recall.injected.tpr0": "injected lenses, no false positive",
+    "false_positives.at_score": "false positives, at score",
+}
 
-    return {
-        "real lenses": f"{len(roles.anchors):,} on {hosts(roles.anchors):,} hosts",
-        "injected lenses": f"{len(roles.lenses):,} on {hosts(roles.lenses):,} hosts",
-        "negatives, reported": f"{len(roles.negatives):,}",
-        "negatives, thresholds": f"{len(roles.chosen):,}",
-        "look-alikes": f"{sum(map(len, roles.look_alikes.values())):,}",
+
+def _summary(
+    columns: Mapping[str, np.ndarray], roles: Roles, findings: Sequence[Finding], what: str
+) -> dict[str, str]:
+    def counted(rows: np.ndarray) -> str:
+        hosts = len(np.unique(columns["host_id"][rows].astype(str)))
+        return f"{len(rows):,} on {hosts:,} hosts"
+
+    told = {f.gate: f.measured for f in findings}
+    return {label: told[gate] for gate, label in _KEY_FIGURES.items() if gate in told} | {
+        "real lenses": counted(roles.anchors),
+        "injected lenses": counted(roles.lenses),
+        "negatives": f"{len(roles.negatives):,}; {len(roles.chosen):,} to choose on",
+        "look-alikes": counted(np.concatenate([np.zeros(0, int), *roles.look_alikes.values()])),
         "found means": what,
     }
 
@@ -165,9 +190,14 @@ def _sheets(
     for title, among, passed, falling, caption in asked:
         rows = among[above[among] == passed]
         rows = rows[np.argsort(-logit[rows] if falling else logit[rows], kind="stable")]
-        sheet = _sheet(found, rows[: cfg.sheet_rows])
+        hosts = found.columns["host_id"][rows].astype(str)
+        first = np.sort(np.unique(hosts, return_index=True)[1])
+        sheet = _sheet(found, rows[first][: cfg.sheet_rows])
         if sheet is not None:
-            words = f"{len(rows):,} of {len(among):,}. {caption} Captions: score, kind."
+            words = (
+                f"{len(rows):,} of {len(among):,}; a host is shown once. {caption} Captions: "
+                "score, kind."
+            )
             drawn.append((title, words, sheet))
     return drawn
 

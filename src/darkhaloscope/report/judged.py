@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.ticker import LogFormatterMathtext, LogLocator
 
 from darkhaloscope.evaluate.calibration import reliability
 from darkhaloscope.evaluate.operating import Point, share_above
@@ -65,6 +66,8 @@ def _recall_curve(columns: Columns, roles: Roles, found: Sequence[Point]) -> Fig
     axes.set(ylim=(-0.02, 1.02), xlim=(least / 3, 1))
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     finish(axes, "false-positive rate", "recall", True)
+    axes.xaxis.set_major_locator(LogLocator())
+    axes.xaxis.set_major_formatter(LogFormatterMathtext())
     caption = (
         f"Marks: thresholds chosen on another split, with 95% intervals both ways. Grey: rates "
         f"that {len(negative):,} negatives cannot tell from none."

@@ -3,7 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -32,6 +32,8 @@ def page(
     figures: Sequence[FigurePng],
     provenance: Mapping[str, str],
     evidence: Mapping[str, str] | None = None,
+    headline: str = "",
+    table: str = "Gates",
 ) -> str:
     """One HTML file: verdict, contact sheets, gates, distributions, provenance.
 
@@ -40,6 +42,8 @@ def page(
     sheets : (title, caption, PNG bytes)
     provenance : label to text (configuration, digests, versions), folded away
     evidence : gate, or the beginning of its name, to the title of the picture that shows it
+    headline : what the verdict says; default how many gates pass
+    table : heading of the findings; all their groups are open where it is not of gates
     Raises ValueError if a picture is no PNG
     """
     environment = Environment(
@@ -52,7 +56,8 @@ def page(
     return environment.get_template("page.html.j2").render(
         title=title,
         summary=summary,
-        verdict=verdict(findings),
+        verdict=_told(verdict(findings), headline) if headline else verdict(findings),
+        table=table,
         findings=findings,
         groups=groups(findings),
         evidence=_links(
@@ -62,6 +67,13 @@ def page(
         figures=[_picture(figure.title, figure.caption, figure.png) for figure in figures],
         provenance=provenance,
         symbols=SYMBOLS,
+    )
+
+
+def _told(found: Verdict, words: str) -> Verdict:
+    """A verdict that says something else than how many gates pass, so it does not praise either."""
+    return replace(
+        found, words=words, level=Level.INFO if found.level is Level.PASS else found.level
     )
 
 
