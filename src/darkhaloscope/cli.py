@@ -35,6 +35,7 @@ from darkhaloscope.config import (
     Validate,
     build,
     explain,
+    read_study,
     read_toml,
 )
 from darkhaloscope.errors import DhsError
@@ -427,6 +428,9 @@ def score(
     embed: Annotated[
         bool, Parameter(help="write what the last layer is shown too, for `dhs evaluate`")
     ] = False,
+    split: Annotated[
+        tuple[Literal["train", "val", "test"], ...], Parameter(help="rows of these splits only")
+    ] = (),
     device: _Device = None,
 ) -> None:
     """Score every row: how surely a lens, between 0 and 1, and its logit, by name."""
@@ -434,7 +438,7 @@ def score(
     from darkhaloscope.learn.ranks import device_of
     from darkhaloscope.learn.score import score as job
 
-    job(out, load_judge(judge, device_of(device)), source, embed)
+    job(out, load_judge(judge, device_of(device)), source, embed, split)
 
 
 @app.command
@@ -454,6 +458,33 @@ def evaluate(
     from darkhaloscope.jobs import evaluate as job
 
     return 1 if job.failed(job.evaluate(out, scores, against, cfg)) else 0
+
+
+@app.command
+def ablate(
+    study: Annotated[Path, Parameter(help="TOML file of the study: see docs/ablation.md")],
+    *,
+    out: Annotated[Path, Parameter(help="folder of sets, runs, scores and the report")],
+    share: Annotated[
+        str, Parameter(help="1/4: the first of four machines that share the folder's trainings")
+    ] = "1/1",
+    torchrun: Annotated[int, Parameter(help="processes of each training, as torchrun has")] = 1,
+    engine: _Engine = "local",
+    master: _Master = None,
+    processes: _Processes = None,
+    device: _Device = None,
+) -> None:
+    """Train every condition of a study with every seed, and say what differs."""
+    from darkhaloscope.jobs import engine as engines
+    from darkhaloscope.learn.ablate import Queue
+    from darkhaloscope.learn.study import ablate as job
+
+    number, _, count = share.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise DhsError(f"--share must be such as 1/4, got {share}")
+    with engines.engine(engine, master, processes) as some:
+        queue = Queue(out, read_study(study), study.parent, some, device, torchrun)
+        job(queue, (int(number) - 1, int(count)))
 
 
 _HeldOut = Annotated[Path, Parameter(name=["--stamps"], help="stamp set with held-out rows")]

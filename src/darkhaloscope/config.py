@@ -6,6 +6,7 @@ into every file made with them. Unknown keys and impossible values fail before a
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -694,6 +695,10 @@ class Train(View):
         float,
         _setting("pairs with a smaller Einstein radius over r seeing are left out, whole", ge=0),
     ] = 0.5
+    most_pairs: Annotated[
+        int,
+        _setting("train on so many pairs, chosen by their names; 0 takes all; source stored", ge=0),
+    ] = 0
     early_stopping_patience: Annotated[
         int, _setting("epochs without a better validation before it ends; 0 never ends", ge=0)
     ] = 5
@@ -717,6 +722,12 @@ class Train(View):
     seed: Annotated[int, _setting("keys every random choice", ge=0)] = 1
 
     NOT_OF_THE_RESULT: ClassVar = {"save_every_s"}
+
+    @model_validator(mode="after")
+    def _pairs_of_a_stored_set(self) -> Self:
+        if self.most_pairs and self.source == "fly":
+            raise ValueError("most_pairs is for source stored: on the fly no pair comes twice")
+        return self
 
     @property
     def view(self) -> View:
@@ -760,6 +771,83 @@ class Evaluate(Stage):
         return self
 
 
+class Condition(Stage):
+    """One way of making finders: what differs from the study's own settings."""
+
+    bank: Annotated[str | None, _setting("source bank, in place of the study's")] = None
+    seeds: Annotated[tuple[int, ...] | None, _setting("in place of the study's seeds")] = None
+    plan: Annotated[dict[str, Any], _setting("settings of [plan] that differ")] = {}
+    inject: Annotated[dict[str, Any], _setting("settings of [inject] that differ")] = {}
+    train: Annotated[dict[str, Any], _setting("settings of [train] that differ")] = {}
+
+
+class Study(Stage):
+    """`dhs ablate`: conditions on shared hosts, each trained with several seeds."""
+
+    cutouts: Annotated[str, _setting("cutout store whose hosts and negatives all share")]
+    bank: Annotated[str, _setting("source bank")]
+    anchors: Annotated[str | None, _setting("cutouts of real lenses, of `dhs anchors`")] = None
+    seeds: Annotated[tuple[int, ...], _setting("training seeds, at least three")] = (1, 2, 3)
+    fpr: Annotated[
+        tuple[float, ...], _setting("false-positive rates at which recall is compared")
+    ] = (1e-2, 1e-3)
+    resamples: Annotated[int, _setting("of hosts, for bootstrap intervals", ge=100)] = 1000
+    ensemble: Annotated[
+        bool, _setting("judge all conditions' finders together as well, their scores averaged")
+    ] = True
+    plan: Annotated[dict[str, Any], _setting("settings of [plan]")] = {}
+    inject: Annotated[dict[str, Any], _setting("settings of [inject]")] = {}
+    train: Annotated[dict[str, Any], _setting("settings of [train]")] = {}
+    conditions: Annotated[
+        dict[str, Condition], _setting("by name; the others are compared with the first")
+    ]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(self.conditions) < 2:
+            raise ValueError(f"conditions must be two or more, got {len(self.conditions)}")
+        if not all(0 < fpr < 1 for fpr in self.fpr) or not self.fpr:
+            raise ValueError(f"fpr must be values between 0 and 1, got {self.fpr}")
+        for name, condition in self.conditions.items():
+            seeds = self.seeds_of(name)
+            if len(set(seeds)) < 3 or len(seeds) != len(self.seeds):
+                raise ValueError(
+                    f"conditions.{name} needs three different seeds or more, as many as the study; "
+                    f"got {seeds}: redrawing the same recipe moves recall by points"
+                )
+            if not _NAME.fullmatch(name) or name == ENSEMBLE:
+                raise ValueError(
+                    f"a condition is named by letters, digits, - and _, and not '{ENSEMBLE}'; got "
+                    f"{name!r}"
+                )
+            for stage in ("plan", "inject", "train"):
+                settings = getattr(self, stage) | getattr(condition, stage)
+                build(SECTIONS[stage], settings, f"conditions.{name}, {stage}")
+            if "seed" in self.train | condition.train:
+                raise ValueError("seed of [train] comes from seeds; leave it out")
+        return self
+
+    def seeds_of(self, name: str) -> tuple[int, ...]:
+        return self.conditions[name].seeds or self.seeds
+
+    def bank_of(self, name: str) -> str:
+        return self.conditions[name].bank or self.bank
+
+    def stage_of(self, stage: str, name: str) -> Any:
+        """The settings of plan, inject or train under a condition."""
+        settings = getattr(self, stage) | getattr(self.conditions[name], stage)
+        return build(SECTIONS[stage], settings, f"conditions.{name}, {stage}")
+
+
+ENSEMBLE = "ensemble"
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def read_study(path: Path) -> Study:
+    """A study's TOML file. Raises DhsError for one that cannot be read, or any bad value"""
+    return build(Study, _toml(path), str(path))
+
+
 SECTIONS: dict[str, type[Stage]] = {
     "parent": Parent,
     "bank.cosmos": BankCosmos,
@@ -785,11 +873,7 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
 
     Raises DhsError for a file that is not TOML, an unknown section or key, or a bad value.
     """
-    try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DhsError(f"{path}: cannot be read as TOML: {error}") from error
-    sections = dict(_flatten(table))
+    sections = dict(_flatten(_toml(path)))
     for name, settings in sections.items():
         if name not in SECTIONS:
             raise DhsError(f"{path}: unknown section [{name}]{_hint(name, SECTIONS)}")
@@ -797,6 +881,13 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
             raise DhsError(f"{path}: [{name}] must be a section of settings, got {settings!r}")
         build(SECTIONS[name], settings, f"{path} [{name}]")
     return sections
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DhsError(f"{path}: cannot be read as TOML: {error}") from error
 
 
 def build(model: type[S], settings: Mapping[str, Any], where: str) -> S:

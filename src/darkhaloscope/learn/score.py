@@ -1,6 +1,6 @@
 """`dhs score`: a judge asked of stamps, cutouts or FITS files, a batch at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,15 @@ _LENS = ("theta_E_arcsec", "arc_snr", "arc_snr_g", "source_mag_r")
 _KNOWN = tuple(c.name for c in HOST)
 
 
-def score(out: Path, judge: Judge, source: Path, embed: bool = False) -> int:
-    """Write scores of all rows of `source`; how many there are.
+def score(
+    out: Path, judge: Judge, source: Path, embed: bool = False, splits: Sequence[str] = ()
+) -> int:
+    """Write scores of the rows of `source`; how many there are.
 
     out : .parquet or .csv; columns as in io.scores.BESIDE as far as the source has them, score in
     [0, 1], logit, and cause: why a row has no score (NaN)
     source : a stamp set, a cutout store, a FITS file or a folder of them
+    splits : of these only, where rows have a split; all without them
     embed : write what the network's last layer is shown as well, `embedding_0` and so on
     Raises DhsError if stamps are of another size or scale than the judge's, or columns are missing
     """
@@ -41,13 +44,16 @@ def score(out: Path, judge: Judge, source: Path, embed: bool = False) -> int:
     total, pieces = rows_of(source, judge)
     tables, bad = [], 0
     with progress("score", total, "rows") as advance:
-        for rows in pieces:
+        for piece in pieces:
+            rows = _of_splits(piece, splits)
+            advance(len(piece) - len(rows))
             for start in range(0, len(rows), _AT_ONCE):
                 tables.append(_scored(judge, rows[start : start + _AT_ONCE], embed))
                 bad += tables[-1]["cause"].to_pylist().count(_NOT_FINITE)
                 advance(len(tables[-1]))
     if not tables:
-        raise DhsError(f"{source} holds no row")
+        wanted = f" of split {' or '.join(splits)}" if splits else ""
+        raise DhsError(f"{source} holds no row{wanted}")
     whole_table = pa.concat_tables(tables, promote_options="default")
     whole_table = whole_table.replace_schema_metadata({SOURCE_KEY: str(source.resolve())})
     with whole(out) as temporary:
@@ -61,6 +67,12 @@ def score(out: Path, judge: Judge, source: Path, embed: bool = False) -> int:
 
 
 _NOT_FINITE = "pixels that are no number"
+
+
+def _of_splits(rows: Rows, splits: Sequence[str]) -> Rows:
+    if not splits or "split" not in rows.columns:
+        return rows
+    return rows[np.isin(rows.columns["split"].astype(str), splits)]
 
 
 def _scored(judge: Judge, rows: Rows, embed: bool) -> pa.Table:

@@ -10,11 +10,13 @@ import numpy as np
 
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.parts import parts_in
-from darkhaloscope.io.tables import columns_of, images_in, read_group, read_pieces
-from darkhaloscope.keys import generator
+from darkhaloscope.io.tables import columns_of, images_in, read_group, read_pieces, read_table
+from darkhaloscope.keys import generator, unit_interval
 from darkhaloscope.learn.batch import COLUMNS, Rows, joined
+from darkhaloscope.schema import STAMPS
 
 _LIGHT = ("split", "kind", "host_id", "theta_E_arcsec", "psf_fwhm_r_arcsec", "size_pix")
+_OF_PAIRS = ("split", "pair_id", "theta_E_arcsec", "psf_fwhm_r_arcsec")
 _PIXELS = ("size_pix", "image")
 Columns = dict[str, np.ndarray]
 
@@ -42,20 +44,25 @@ class Index:
         return self.rows[self.starts[group] : self.starts[group + 1]]
 
 
-def index_of(stamps: Path, split: str, min_theta_over_psf: float = 0.0) -> Index:
+def index_of(
+    stamps: Path, split: str, min_theta_over_psf: float = 0.0, most_pairs: int = 0
+) -> Index:
     """Rows of a split whose pairs have an Einstein radius that the seeing can show.
 
     min_theta_over_psf : least theta_E over the r FWHM; a pair goes whole, since a set without
     small lenses but with their controls would tell lenses by their seeing
+    most_pairs : take so many of these pairs, more pairs always with the fewer; 0 takes all
     Raises DhsError if a file is damaged, no row is left, or all are of one class
     """
     groups, rows, lens, starts, hosts, sizes = [], [], [], [0], set(), set()
+    some = _some_pairs(stamps, split, min_theta_over_psf, most_pairs) if most_pairs else None
+    names = _LIGHT if some is None else (*_LIGHT, "pair_id")
     for path in parts_in(stamps):
-        for number, table in enumerate(read_pieces(path, _LIGHT)):
+        for number, table in enumerate(read_pieces(path, names)):
             columns = columns_of(table)
-            kept = (columns["split"] == split) & (
-                columns["theta_E_arcsec"] >= min_theta_over_psf * columns["psf_fwhm_r_arcsec"]
-            )
+            kept = _wanted(columns, split, min_theta_over_psf)
+            if some is not None:
+                kept &= np.array([pair in some for pair in columns["pair_id"]], bool)
             if kept.any():
                 groups.append((path, number))
                 rows.append(np.flatnonzero(kept).astype(np.int32))
@@ -78,6 +85,20 @@ def index_of(stamps: Path, split: str, min_theta_over_psf: float = 0.0) -> Index
         raise DhsError(f"{stamps} holds stamps of {sorted(sizes)} pixels; train on one size")
     where = np.concatenate(rows)
     return Index(tuple(groups), np.array(starts), where, both, len(hosts), sizes.pop())
+
+
+def _wanted(columns: Columns, split: str, min_theta_over_psf: float) -> np.ndarray:
+    seen = columns["theta_E_arcsec"] >= min_theta_over_psf * columns["psf_fwhm_r_arcsec"]
+    return (columns["split"] == split) & seen
+
+
+def _some_pairs(stamps: Path, split: str, min_theta_over_psf: float, n: int) -> set[str]:
+    """The `n` pairs whose names come first by their hash; all where there are fewer."""
+    pairs: set[str] = set()
+    for path in parts_in(stamps):
+        columns = columns_of(read_table(path, STAMPS, _OF_PAIRS))
+        pairs.update(columns["pair_id"][_wanted(columns, split, min_theta_over_psf)])
+    return set(sorted(pairs, key=lambda pair: unit_interval(pair, "most pairs"))[:n])
 
 
 def rows_of(path: Path, group: int, some: np.ndarray) -> Rows:

@@ -58,7 +58,8 @@ def sets_of(stamps: Path, cfg: Train) -> Sets:
     label
     """
     record = record_of_stamps(stamps)
-    train, val = (index_of(stamps, split, cfg.min_theta_over_psf) for split in ("train", "val"))
+    train = index_of(stamps, "train", cfg.min_theta_over_psf, cfg.most_pairs)
+    val = index_of(stamps, "val", cfg.min_theta_over_psf)
     if train.size != val.size:
         raise DhsError(f"split train has stamps of {train.size} pixels, val of {val.size}")
     names = [META[name] for name in cfg.meta_cols]
