@@ -33,8 +33,8 @@ Columns = dict[str, np.ndarray]
 
 _FORMATS = {
     ".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".tsv": "ascii.tab", ".txt": "ascii", ".dat":
-    "ascii", ".cat": "ascii", ".fits": "fits", ".fit": "fits", ".gz": "fits", ".vot": "votable",
-    ".votable": "votable", ".xml": "votable",
+    "ascii", ".cat": "ascii", ".fits": "fits", ".fit": "fits", ".fits.gz": "fits",
+    ".vot": "votable", ".votable": "votable", ".xml": "votable",
 }  # fmt: skip
 _ENOUGH_NAMES, _MANY_ROWS, _MOST_HOURS = 3, 20, 24.0
 
@@ -85,9 +85,10 @@ def read_catalogue(path: Path, anchor_class: str) -> LensCatalogue:
     )
     _in_degrees(columns, table[theirs["ra_deg"]], theirs["ra_deg"], path)
     _known_classes(columns["anchor_class"], path)
-    columns["catalogue"] = np.full(len(table), path.stem, object)
+    key = path.name[: -len(_end_of(path))]
+    columns["catalogue"] = np.full(len(table), key, object)
     unused = tuple(n for n in table.colnames if n not in theirs.values())
-    return LensCatalogue(path.stem, columns, theirs, unused, sha256(path))
+    return LensCatalogue(key, columns, theirs, unused, sha256(path))
 
 
 def _known_classes(classes: np.ndarray, path: Path) -> None:
@@ -102,15 +103,22 @@ def _known(name: str) -> str:
     return ", ".join((name, *NUMBERS[name]))
 
 
+def _end_of(path: Path) -> str:
+    """What the file's name ends with, of _FORMATS."""
+    end = next((end for end in _FORMATS if path.name.lower().endswith(end)), None)
+    if end is None:
+        raise DhsError(f"{path}: {path.suffix} is not known; catalogues are {', '.join(_FORMATS)}")
+    return end
+
+
 def _table(path: Path) -> Table:
     if not path.is_file():
         raise DhsError(f"{path} is no file; give a catalogue: {', '.join(_FORMATS)}")
-    if path.suffix.lower() not in _FORMATS:
-        raise DhsError(f"{path}: {path.suffix} is not known; catalogues are {', '.join(_FORMATS)}")
+    kind = _FORMATS[_end_of(path)]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # units that astropy does not know
-            table = Table.read(path, format=_FORMATS[path.suffix.lower()])
+            table = Table.read(path, format=kind)
     except Exception as error:  # astropy raises what its parsers raise
         raise DhsError(f"{path} cannot be read as a table: {error}") from error
     if not len(table):
