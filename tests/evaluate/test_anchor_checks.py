@@ -129,3 +129,16 @@ def test_the_radius_counts():
     near, far = {"ra_deg": RA + 1.9 / 3600}, {"ra_deg": RA + 2.1 / 3600}
     assert flags(entries({}, near)) == [Flag(0)] * 2
     assert all(bits for bits in flags(entries({}, far)))
+
+
+@pytest.mark.parametrize(
+    ("name", "ra", "dec"),
+    [
+        ("AGEL 013639+000818", 9.163333333, 0.1383611111),  # RA without its hours
+        ("000008+022659", 0.21573, -0.49349),  # a spreadsheet counted on
+        ("000008+022660", 0.277103, 1.058266),
+    ],
+)
+def test_faults_that_were_met_in_public_lists(name, ra, dec):
+    judged = ask(entries({"name": name, "ra_deg": ra, "dec_deg": dec}), alone=True)
+    assert Flag(int(judged.flags[0])) == Flag.NAME_DISAGREES

@@ -17,7 +17,7 @@ from darkhaloscope.report import anchored, page
 
 Columns = Mapping[str, np.ndarray]
 
-_LINES = 40
+_LINES, _LINES_OF_PAGE = 40, 300
 _ADVICE = {
     Flag.NAME_DISAGREES: "correct the name or the position; see the detail for what would agree",
     Flag.ELSEWHERE: "take the position of the other catalogue: one of the two was mistyped",
@@ -77,12 +77,16 @@ def build_findings(
 def quarantine_findings(bad: Columns) -> list[Finding]:
     """One line for each entry refused, the first of them."""
     lines = []
-    for i in range(min(len(bad["name"]), _LINES)):
+    for i in range(min(len(bad["name"]), _LINES_OF_PAGE)):
         name = str(bad["name"][i]) or str(bad["host_id"][i])
         lines.append(
             Finding(f"refused.{name}", Level.INFO, str(bad["cause"][i]), "", 1,
                     f"{bad['catalogues'][i]}: {bad['detail'][i]}")
         )  # fmt: skip
+    if (more := len(bad["name"]) - len(lines)) > 0:
+        lines.append(
+            Finding("refused.more", Level.INFO, f"{more} more", "", more, "In quarantine/")
+        )
     return lines
 
 

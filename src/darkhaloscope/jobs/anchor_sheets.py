@@ -9,6 +9,8 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from darkhaloscope.evaluate.anchors import NO_POSITION
+from darkhaloscope.evaluate.designations import box_of
 from darkhaloscope.evaluate.findings import Finding, Level
 from darkhaloscope.evaluate.stats import rate
 from darkhaloscope.io.parts import parts_in
@@ -28,8 +30,14 @@ _ADVICE = {
     "NO_CENTRAL_GALAXY": "look at the sheet: is the position wrong, or the galaxy too faint here?",
     "WRONG_FLUX": "look at the sheet: a star, a neighbour, or another object than the catalogue's",
 }
+_IN_SHORT = {"NO_CENTRAL_GALAXY": "off centre", "WRONG_FLUX": "wrong flux"}
 _SORTS = (
-    ("Anchors", "passing", "What a finder is judged by, in the order of the table."),
+    (
+        "Anchors",
+        "passing",
+        "What a finder is judged by: name, class of what is no lens, Einstein radius, and whether "
+        "the ground may show it (yes, perhaps, no).",
+    ),
     ("Refused", "failing", "Their cutouts do not show what they should; see the causes."),
 )
 
@@ -114,12 +122,17 @@ def _mosaic(rows: Sequence[Row], pixels: Mapping[str, Row]) -> bytes:
 
 
 def _caption(row: Row) -> str:
+    """As short as a panel is wide."""
+    box = None if row["name_says"] == NO_POSITION else box_of(row["name"])
+    name = row["host_id"][:10] if box is None else f"J{box.digits[0][:4]}{box.digits[1][:5]}"
     if row["cause"]:
-        return f"{row['host_id'][:14]} {row['cause'].lower().replace('_', ' ')}"
+        first = row["cause"].partition("|")[0]
+        return f"{name} {_IN_SHORT.get(first, first.lower().replace('_', ' '))}"
     theta = row["theta_E_arcsec"]
     size = f' {theta:.2f}"' if np.isfinite(theta) else ""
     seen = "" if row["visible"] == "not known" else f" {row['visible']}"
-    return f"{row['host_id'][:14]}{size}{seen}"
+    kind = "" if row["anchor_class"] == "lens" else f" {row['anchor_class']}"
+    return f"{name}{kind}{size}{seen}"
 
 
 def page_of(

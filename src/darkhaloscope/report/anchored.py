@@ -32,6 +32,7 @@ def figures(theta_E: np.ndarray, seeing: np.ndarray | None = None) -> list[Figur
 def _radii(known: np.ndarray) -> FigurePng:
     figure, axes = plain_axes()
     axes.hist(known, bin_edges(known, len(known), log=False), color=SET_COLOUR)
+    axes.set_ylim(0, 1.45 * axes.get_ylim()[1])
     low, high = (LEAST_SIZE_OVER_SEEING * SURVEY_SEEING_ARCSEC[i] for i in (0, 2))
     for at, words in ((low, "best 5 % of bricks"), (high, "median brick")):
         axes.axvline(at, color=REFERENCE_COLOUR, linestyle="--", linewidth=1)
