@@ -25,6 +25,9 @@ from darkhaloscope.units import BANDS
 
 Row = dict[str, Any]
 
+_NO_GALAXIES = ("spike", "ghost", "artefact")
+"""Classes of what need not have a galaxy in its middle; they are not asked for one."""
+
 TABLE, REPORT = "anchors.parquet", "anchors.html"
 
 
@@ -101,15 +104,15 @@ def _tested(row: Row, anchor: Row, cfg: AnchorsCutouts) -> Row:
     image = image_from(row["image"], row["size_pix"])
     at = row["host_center_x_arcsec"], row["host_center_y_arcsec"]
     found = nearest_source(image, at, row["pixel_scale_arcsec"])
-    known = anchor["host_mag_r"]
-    z_lens = anchor["z_lens"] if anchor["anchor_class"] == "lens" else np.nan
-    allowed = expected_mag_r(known, z_lens, cfg.mag_tolerance, colour_grid())
+    kind, of_lens = anchor["anchor_class"], anchor["label"] == 1
+    z_lens, theta_E = (anchor[n] if of_lens else np.nan for n in ("z_lens", "theta_E_arcsec"))
+    allowed = expected_mag_r(anchor["host_mag_r"], z_lens, cfg.mag_tolerance, colour_grid())
     flags, detail = _faults(found, allowed, cfg.max_off_arcsec)
+    if kind in _NO_GALAXIES:
+        flags, detail = Flag(0), ""
     row["host_flags"] |= int(flags)
     row["detail"] = detail
-    expected = visibility(
-        anchor["theta_E_arcsec"], row["psf_fwhm_r_arcsec"], _depth_g(row), anchor["arc_mag_g"]
-    )
+    expected = visibility(theta_E, row["psf_fwhm_r_arcsec"], _depth_g(row), anchor["arc_mag_g"])
     return _told(anchor, row, found, allowed) | {
         "visible": expected.seen,
         "visible_reason": expected.reason,

@@ -109,7 +109,7 @@ def build_page(
         },
         findings=[*findings, *quarantine_findings(bad)],
         sheets=[],
-        figures=anchored.figures(good["theta_E_arcsec"]),
+        figures=anchored.figures(good["theta_E_arcsec"][good["label"] == 1]),
         provenance={
             **{k: str(v) for k, v in identity.items()},
             "catalogues (SHA-256)": _lines(sums),

@@ -128,11 +128,12 @@ def _caption(row: Row) -> str:
     if row["cause"]:
         first = row["cause"].partition("|")[0]
         return f"{name} {_IN_SHORT.get(first, first.lower().replace('_', ' '))}"
+    if row["label"] == 0:
+        return f"{name} {row['anchor_class']}"
     theta = row["theta_E_arcsec"]
     size = f' {theta:.2f}"' if np.isfinite(theta) else ""
     seen = "" if row["visible"] == "not known" else f" {row['visible']}"
-    kind = "" if row["anchor_class"] == "lens" else f" {row['anchor_class']}"
-    return f"{name}{kind}{size}{seen}"
+    return f"{name}{size}{seen}"
 
 
 def page_of(
@@ -145,7 +146,7 @@ def page_of(
     passing = [row for row in told if not row["cause"]]
     classes = Counter(row["anchor_class"] for row in passing)
     size, seeing = (
-        np.array([row[name] for row in passing], float)
+        np.array([row[name] for row in passing if row["label"] == 1], float)
         for name in ("theta_E_arcsec", "psf_fwhm_r_arcsec")
     )
     return page.page(
