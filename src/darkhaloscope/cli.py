@@ -17,6 +17,9 @@ from rich.markup import escape
 from darkhaloscope import __version__
 from darkhaloscope.config import (
     SECTIONS,
+    AnchorClass,
+    AnchorsBuild,
+    AnchorsCutouts,
     BankCosmos,
     BankHybrid,
     BankMerge,
@@ -50,8 +53,10 @@ app = App(
 )
 bank_app = App(name="bank", help="Source banks: galaxies to put behind lenses.")
 cutouts_app = App(name="cutouts", help="Cutouts: the galaxies that become lenses.")
+anchors_app = App(name="anchors", help="Anchors: known lenses, and what is none, to judge by.")
 app.command(bank_app)
 app.command(cutouts_app)
+app.command(anchors_app)
 
 
 _Place = Annotated[Path, SkipValidation]
@@ -254,6 +259,43 @@ def cutouts_npz(
     from darkhaloscope.jobs import cutouts
 
     cutouts.cutouts_npz(out, source, cfg)
+
+
+@anchors_app.command(name="build")
+def anchors_build(
+    *catalogues: Path,
+    out: Annotated[Path, Parameter(help="folder of the table of anchors")],
+    anchor_class: Annotated[
+        AnchorClass,
+        Parameter(name=["--class"], help="what the catalogues hold, where they do not tell"),
+    ] = "lens",
+    config: _Config = None,
+    cfg: Annotated[AnchorsBuild, _Flat] = AnchorsBuild(),
+) -> None:
+    """Make a table of anchors of catalogues, and of the lenses that dhs ships; test every entry."""
+    from darkhaloscope.jobs import anchors as job
+
+    job.build(out, list(catalogues), anchor_class, cfg)
+
+
+@anchors_app.command(name="cutouts")
+def anchors_cutouts(
+    *,
+    anchors: Annotated[Path, Parameter(help="table of `dhs anchors build`")],
+    out: Path,
+    root: Annotated[
+        str | None, Parameter(help="coadd tree: folder, http(s):// or s3:// address")
+    ] = None,
+    url: Annotated[str | None, Parameter(help="address of the viewer, in place of --root")] = None,
+    processes: _Processes = None,
+    config: _Config = None,
+    cfg: Annotated[AnchorsCutouts, _Flat] = AnchorsCutouts(),
+) -> None:
+    """Fetch the anchors' cutouts as training hosts' are fetched, and test what each shows."""
+    from darkhaloscope.jobs import anchor_cutouts as job
+    from darkhaloscope.jobs import pool
+
+    job.cutouts(out, anchors, root, url, cfg, pool.count(processes))
 
 
 @app.command

@@ -366,6 +366,53 @@ class CutoutsService(CutoutsSurvey):
         return self
 
 
+AnchorClass = Literal[
+    "lens", "ring", "spiral", "merger", "companions", "edge_on", "spike", "ghost", "artefact"
+]
+
+
+class AnchorsBuild(Stage):
+    """`dhs anchors build`: what an entry of a catalogue must pass to be an anchor."""
+
+    match_arcsec: Annotated[
+        float,
+        _setting(
+            "entries so near each other are one lens, and confirm each other; a name may differ "
+            "from its position by as much",
+            gt=0,
+            le=30,
+        ),
+    ] = 2.0
+    curated: Annotated[
+        bool,
+        _setting("the lenses that dhs ships are anchors too; they confirm others in any case"),
+    ] = True
+    alone: Annotated[
+        bool, _setting("let entries through that no other catalogue has, such as hard negatives")
+    ] = False
+    candidates: Annotated[
+        bool, _setting("let entries through that their catalogue grades probable, or B and below")
+    ] = False
+    telescope: Annotated[
+        Literal["decam", "90prime-mosaic", "both"],
+        _setting("anchors on the other one's sky, north of Dec 32.375, go to quarantine"),
+    ] = "decam"
+
+
+class AnchorsCutouts(CutoutsService, CutoutsBricks):
+    """`dhs anchors cutouts`: the settings of fetching, and what each cutout must show."""
+
+    max_off_arcsec: Annotated[
+        float, _setting("farthest that the galaxy may be from the anchor's position", gt=0, le=5)
+    ] = 1.0
+    mag_tolerance: Annotated[
+        float, _setting("by which it may differ from the catalogue's r, AB mag", gt=0, le=5)
+    ] = 1.0
+    sheet_cutouts: Annotated[int, _setting("cutouts shown of each sort", ge=1, le=400)] = 100
+
+    NOT_OF_THE_RESULT: ClassVar = CutoutsSurvey.NOT_OF_THE_RESULT | {"sheet_cutouts"}
+
+
 class Plan(Stage):
     """`dhs plan`: which source goes behind which galaxy, every random number frozen."""
 
@@ -859,6 +906,8 @@ SECTIONS: dict[str, type[Stage]] = {
     "cutouts.npz": CutoutsNpz,
     "cutouts.bricks": CutoutsBricks,
     "cutouts.service": CutoutsService,
+    "anchors.build": AnchorsBuild,
+    "anchors.cutouts": AnchorsCutouts,
     "plan": Plan,
     "inject": Inject,
     "validate": Validate,

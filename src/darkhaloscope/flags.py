@@ -31,6 +31,15 @@ class Flag(IntFlag):
     GUARD_BAND = 1 << 21  # so near another split's sky that stamps could share pixels
     ASSUMED_MASK = 1 << 22  # no mask was given: taken as clean
     ASSUMED_EBV = 1 << 23  # Milky Way E(B-V) taken from the survey's median
+    NAME_DISAGREES = 1 << 24  # the position in an anchor's name is another than its own
+    ELSEWHERE = 1 << 25  # another catalogue has an anchor's name at another position
+    NOT_CONFIRMED = 1 << 26  # no other catalogue has an entry at an anchor's position
+    BAD_VALUES = 1 << 27  # a position, Einstein radius or redshift cannot be true
+    CANDIDATE = 1 << 28  # the catalogue itself does not call the lens certain
+    NOT_A_GALAXY = 1 << 29  # the lens is a cluster or group of galaxies
+    CLASS_CONFLICT = 1 << 30  # a lens in one catalogue, and something else in another
+    NO_CENTRAL_GALAXY = 1 << 31  # no source of light near an anchor's position
+    WRONG_FLUX = 1 << 32  # the galaxy there is not as bright as the anchor's should be
 
 
 ADVISORY = Flag(sum(flag for flag in Flag if (flag.name or "").startswith("ASSUMED_")))

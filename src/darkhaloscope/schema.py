@@ -46,7 +46,13 @@ HOST_KINDS = (
 
 HOST = (
     Column("host_id", _str, "", "name of the host galaxy; unique in a table"),
-    Column("host_kind", _str, "", f"what stands at the centre: {', '.join(HOST_KINDS)}"),
+    Column(
+        "host_kind",
+        _str,
+        "",
+        f"what stands at the centre: {', '.join(HOST_KINDS)}; of anchors their class, also lens "
+        "and artefact",
+    ),
     Column("ra_deg", _f8, "deg", "right ascension of the host, ICRS"),
     Column("dec_deg", _f8, "deg", "declination of the host, ICRS"),
     Column("brick", _str, "", "Legacy Surveys brick, 'synthetic' on the synthetic sky"),
@@ -126,7 +132,9 @@ SCENE = (
     Column("label", _i4, "", "1 for kind lens, else 0"),
     Column("part", _i4, "", "which file of the stamp set holds the row"),
     Column("grid_cell", _i4, "", "cell of the plan's grid, -1 where there is none"),
-    Column("z_lens", _f8, "", "redshift given to the host, from its colours and brightness"),
+    Column(
+        "z_lens", _f8, "", "redshift of the lens; of a made one, from its colours and brightness"
+    ),
     Column("sigma_v_kms", _f8, "km/s", "velocity dispersion of the lens, isothermal"),
     Column(
         "theta_E_arcsec", _f8, "arcsec", "Einstein radius; critical curve encloses pi theta_E^2"
@@ -139,7 +147,7 @@ SCENE = (
     Column("gamma2", _f8, "", "external shear"),
     Column("template_index", _i4, "", "row of the source bank"),
     Column("template_id", _str, "", "name of the template in its catalogue"),
-    Column("z_source", _f8, "", "redshift given to the source; sets its colours"),
+    Column("z_source", _f8, "", "redshift of the source; of a made one, it sets its colours"),
     Column("source_x_arcsec", _f8, "arcsec", "source (a control: its image) from the mass centre"),
     Column("source_y_arcsec", _f8, "arcsec", "source (a control: its image) from the mass centre"),
     Column("source_phi_rad", _f8, "rad", "rotation of the template"),
@@ -185,9 +193,48 @@ CUTOUT_QUARANTINE = (
     Column("detail", _str, "", "what was met: a file, an answer, an exception"),
 )
 
+_scene = {c.name: c for c in SCENE}
+ANCHORS = (
+    *PARENT,
+    Column("name", _str, "", "designation, the most precise that a catalogue has"),
+    Column(
+        "anchor_class", _str, "", "lens, or what a hard negative is: ring, spiral, artefact, ..."
+    ),
+    *(_scene[name] for name in ("label", "theta_E_arcsec", "z_lens", "z_source")),
+    Column("arc_mag_g", _f8, "mag", "AB, all of the arcs; NaN if not known"),
+    Column("reference", _str, "", "where it was published, '; ' between references"),
+    Column("catalogues", _str, "", "whose entries agree on it, '; ' between them"),
+    Column("name_says", _str, "", "whether the name agrees with the position, or has none in it"),
+    Column(
+        "name_off_arcsec", _f8, "arcsec", "from the box that the name tells; NaN if it tells none"
+    ),
+    Column("name_step_arcsec", _f8, "arcsec", "side of that box: how precisely the name tells"),
+    Column(
+        "separation_arcsec", _f8, "arcsec", "to another catalogue's entry; NaN if there is none"
+    ),
+)
+ANCHORS_QUARANTINE = (*ANCHORS, *CUTOUT_QUARANTINE[-2:])
+ANCHORS_SEEN = (
+    *ANCHORS,
+    Column("center_off_arcsec", _f8, "arcsec", "from the position to the nearest source of light"),
+    Column("center_mag_r", _f8, "mag", "AB, of that source within 2 arcsec; NaN if there is none"),
+    Column("center_mag_r_bright", _f8, "mag", "AB, the brightest that it may be"),
+    Column("center_mag_r_faint", _f8, "mag", "AB, the faintest that it may be"),
+    Column("visible", _str, "", "from the ground: yes, perhaps, no, not known"),
+    Column("visible_reason", _str, "", "why, in words"),
+    Column("theta_over_seeing", _f8, "", "Einstein radius over the r seeing; NaN if not known"),
+    Column("arc_snr_g_low", _f8, "", "S/N of the arcs in g if they are faint; NaN if not known"),
+    Column("arc_snr_g_high", _f8, "", "S/N of the arcs in g if they are bright; NaN if not known"),
+    *CUTOUT_QUARANTINE[-2:],
+)
+"""Every anchor of a table, after its cutout was looked at; an empty cause passes."""
+
 TABLES = {
     "parent": PARENT,
     "parent, quarantine": PARENT_QUARANTINE,
+    "anchors": ANCHORS,
+    "anchors, quarantine": ANCHORS_QUARANTINE,
+    "anchors, seen": ANCHORS_SEEN,
     "cutouts": CUTOUTS,
     "cutouts, quarantine": CUTOUT_QUARANTINE,
     "plan": PLAN,

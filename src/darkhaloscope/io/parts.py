@@ -161,16 +161,17 @@ def claim(folder: Path, identity: dict[str, Any]) -> PartStore:
     return PartStore(folder, identity)
 
 
-def record_of(folder: Path, stage: str, what: str, verb: str) -> dict[str, Any]:
+def record_of(folder: Path, stage: str | tuple[str, ...], what: str, verb: str) -> dict[str, Any]:
     """The run record of a folder that a stage finished.
 
-    stage : as records have it; what : a word for its output; verb : the command that makes it
+    stage : as records have it, or several that will do; what : a word for its output; verb : the
+        command that makes it
     Raises DhsError if it is not finished, another stage's, or its place does not answer
     """
     if not _reached(folder / RECORD, "is the address right?"):
         raise DhsError(f"{folder} holds no finished {what} (no {RECORD}); finish `{verb}`")
     record = read_json(folder / RECORD)
-    if record.get("stage") != stage:
+    if record.get("stage") not in ((stage,) if isinstance(stage, str) else stage):
         raise DhsError(
             f"{folder} is no {what} but a {record.get('stage')} folder; give one of `{verb}`"
         )

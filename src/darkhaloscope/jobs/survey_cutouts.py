@@ -39,6 +39,10 @@ _MOST_SILENT = 8
 file of a brick that cannot be had may silence as many hosts, while other bricks answer."""
 
 
+_CLASS = "anchor_class"
+"""Of a table of anchors: what stands there. Hosts of `dhs parent` are luminous galaxies."""
+
+
 class Survey(Protocol):
     """Where to look."""
 
@@ -86,7 +90,7 @@ def cutouts_service(
 def _fetch(out: Path, parent: Path, root: str, cache: Path | None, cfg, processes: int) -> None:
     files_at(root, _patience(cfg))  # a wrong address is said at once
     stage = "cutouts bricks" if cache is None else "cutouts service"
-    made = record_of(parent, "parent", "parent table", "dhs parent")
+    made = record_of(parent, ("parent", "anchors"), "parent table", "dhs parent")
     identity = {"stage": stage, "config": cfg.identity(), "from": root, "parent": made["digest"]}
     store = claim(out, identity | versions())
     tasks = list(_tasks(store, parent, root, cache, cfg))
@@ -146,7 +150,9 @@ def _fetch_part(task: PartTask) -> int:
 
 def _rows(parent: Path, start: int, stop: int) -> list[dict[str, Any]]:
     try:
-        table = pq.read_table(parent, columns=[c.name for c in PARENT])
+        there = pq.read_schema(parent).names
+        also = [_CLASS] if _CLASS in there else []
+        table = pq.read_table(parent, columns=[*(c.name for c in PARENT), *also])
     except (OSError, KeyError, ValueError) as error:
         raise DhsError(f"{parent}: {error}; run `dhs parent` again") from error
     return table.slice(start, stop - start).to_pylist()
@@ -194,6 +200,7 @@ def host_row(host: Mapping[str, Any], seen: Seen) -> dict:
         psf_e2=seen.psf_e2,
         psf_depth=_of(host, "psf_depth_{b}_mag"),
         psf_image=seen.psf_image,
+        host_kind=host.get(_CLASS, "luminous"),
         nexp=nexp,
         host=(*seen.center, shape.r_e, shape.q, shape.phi, shape.mags),
         image=seen.image,
