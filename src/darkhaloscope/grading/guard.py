@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from aiohttp import web
 
 TOKEN_HEADER = "X-Grade-Token"
+GRADER = web.RequestKey("grader", str)
+"""Of a request that was let in: who asks."""
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -38,7 +40,7 @@ def guard(tokens: Mapping[str, str], port: int):
     async def middleware(request: web.Request, handler) -> web.StreamResponse:
         try:
             grader = _grader(request, tokens, hosts, cookie)
-            request["grader"] = grader
+            request[GRADER] = grader
             answer = await handler(request)
         except web.HTTPException as answered:
             answer = web.json_response({"error": answered.text}, status=answered.status)

@@ -63,7 +63,9 @@ def mix(
         ("known", known, cfg.known_share),
         ("blank", blanks, cfg.blank_share),
     )
-    parts = {_same(f): role for role, some, _ in pools for o in some for f in o.as_controls(role)}
+    parts: dict[tuple, Role] = {
+        _same(f): role for role, some, _ in pools for o in some for f in o.as_controls(role)
+    }
     at_lens = near(_positions(asked.objects), positions, cfg.match_arcsec)
     items = [
         _item(salt, parts.get(_same(f), "known" if lens else _role(asked, f)), asked.place, f)

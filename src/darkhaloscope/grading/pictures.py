@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 from matplotlib.image import imsave
 
-from darkhaloscope.report.colour import colour_excess, rgb
+from darkhaloscope.report.colour import TYPICAL_SKY_SIGMA_NMGY, colour_excess, rgb
 from darkhaloscope.sim.inject import sky_sigma
 from darkhaloscope.sim.isophotes import outer_sky, smooth_galaxy
 from darkhaloscope.units import BANDS, stamp_center
@@ -47,14 +47,15 @@ def sheet(image: np.ndarray, pixel_scale: float) -> bytes:
     shown = pictures(np.asarray(image, float), pixel_scale)
     row = np.concatenate([shown[view.name] for view in VIEWS], axis=1)
     buffer = BytesIO()
-    quickly = {"compress_level": 1}
-    imsave(buffer, row[::-1], format="png", metadata={"Software": None}, pil_kwargs=quickly)
+    imsave(buffer, row[::-1], format="png", pil_kwargs={"compress_level": 1})
     return buffer.getvalue()
 
 
 def pictures(image: np.ndarray, pixel_scale: float) -> dict[str, np.ndarray]:
     """Each view by its name: (y, x, 3) uint8, row 0 at the bottom."""
-    sky, sigma = outer_sky(np.nan_to_num(image)), sky_sigma(np.nan_to_num(image))
+    there = np.nan_to_num(image)
+    sky, noise = outer_sky(there), sky_sigma(there)
+    sigma = np.where(noise > 0, noise, TYPICAL_SKY_SIGMA_NMGY)
     light = image - sky[:, None, None]
     level = np.zeros(len(BANDS))
     left = light - smooth_galaxy(image, pixel_scale)

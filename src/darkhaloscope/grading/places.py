@@ -51,9 +51,9 @@ class Place:
         name, kind = _NAMES["inject" if self.is_stamps else "cutouts"]
         numbers = ("ra_deg", "dec_deg", "size_pix", "pixel_scale_arcsec")
         for group, table in enumerate(read_pieces(path, [name, kind, *numbers])):
-            columns = zip(*(table[n].to_pylist() for n in (name, kind, *numbers)), strict=True)
-            for row, values in enumerate(columns):
-                yield Found(*values, path.name, group, row)
+            for row, said in enumerate(table.to_pylist()):
+                values = {number: said[number] for number in numbers}
+                yield Found(said[name], said[kind], **values, file=path.name, group=group, row=row)
 
     def image(self, file: str, group: int, row: int, size_pix: int) -> np.ndarray:
         """(band, y, x) nmgy, cut to `size_pix`.

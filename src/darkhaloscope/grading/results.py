@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -64,24 +65,21 @@ def agreement(grades: Path, out: Path | None) -> dict[str, Any]:
 
 
 def _agreements(rows: Sequence[Row]) -> Iterator[Row]:
-    """Of all pairs and of all graders together, with and without the controls."""
-    for of, some in (("all", rows), ("without controls", [r for r in rows if _asked(r)])):
+    """Of all pairs and of all graders together, with and without controls where there are any."""
+    asked = [row for row in rows if row["role"] == "object"]
+    for of, some in {"all": rows, "without controls": asked}.items():
+        if of != "all" and len(some) in (0, len(rows)):
+            continue
         given = _by_grader(some)
         for one, other in combinations(sorted(given), 2):
-            both = _table([given[one], given[other]])
-            between = f"{one} and {other}"
-            yield _judged(of, f"{between}, Cohen's kappa", lambda b=both: cohen(*b.T, len(GRADES)))
-            yield _judged(
-                of, f"{between}, linearly weighted", lambda b=both: cohen(*b.T, len(GRADES), True)
-            )
+            first, second = _table([given[one], given[other]]).T
+            for name, weighted in (("Cohen's kappa", False), ("linearly weighted", True)):
+                ask = partial(cohen, first, second, len(GRADES), weighted)
+                yield _judged(of, f"{one} and {other}, {name}", ask)
         if len(given) > 2:
             every = _table([given[name] for name in sorted(given)])
             between = f"{len(given)} graders, Fleiss' kappa"
-            yield _judged(of, between, lambda e=every: fleiss(e, len(GRADES)))
-
-
-def _asked(row: Row) -> bool:
-    return row["role"] == "object"
+            yield _judged(of, between, partial(fleiss, every, len(GRADES)))
 
 
 def _by_grader(rows: Sequence[Row]) -> dict[str, dict[str, int]]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from darkhaloscope.config import explain
 from darkhaloscope.errors import DhsError
 from darkhaloscope.grading.desk import Desk, Sent, Unknown
-from darkhaloscope.grading.guard import cookie_name, guard
+from darkhaloscope.grading.guard import GRADER, cookie_name, guard
 from darkhaloscope.grading.store import Conflict
 
 HERE = "127.0.0.1"
@@ -39,7 +39,7 @@ def application(desk: Desk, tokens: Mapping[str, str], port: int) -> web.Applica
         return await asyncio.get_running_loop().run_in_executor(desk.keeper, work, *args)
 
     async def session(request: web.Request) -> web.Response:
-        return web.json_response(await kept(desk.session, request["grader"]))
+        return web.json_response(await kept(desk.session, request[GRADER]))
 
     async def picture(request: web.Request) -> web.Response:
         loop = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ def application(desk: Desk, tokens: Mapping[str, str], port: int) -> web.Applica
     async def event(request: web.Request) -> web.Response:
         sent = _sent(await request.text())
         try:
-            return web.json_response(await kept(desk.keep, request["grader"], sent))
+            return web.json_response(await kept(desk.keep, request[GRADER], sent))
         except DhsError as error:
             raise _refused(error) from error
 

@@ -17,7 +17,7 @@ from darkhaloscope.errors import DhsError
 from darkhaloscope.grading.desk import Desk
 from darkhaloscope.grading.items import Item, Offered, mix
 from darkhaloscope.grading.places import Place, open_place, shown_size
-from darkhaloscope.grading.store import Grades, check, create, open_grades
+from darkhaloscope.grading.store import Grades, check, create, is_made, open_grades
 from darkhaloscope.io.files import sha256
 from darkhaloscope.jobs.progress import console
 
@@ -89,7 +89,7 @@ def open_desk(
         "blanks": " ".join(p.digest for p in plain),
         "settings": cfg.as_json(),
     }
-    if not grades.exists():
+    if not is_made(grades):
         create(grades, identity, _mixed(places, len(lenses), tables, cfg))
     opened = open_grades(grades)
     check(opened, identity)

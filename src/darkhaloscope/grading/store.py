@@ -216,21 +216,38 @@ def create(path: Path, identity: dict[str, str], items: Sequence[Item]) -> None:
         )
 
 
+def is_made(path: Path) -> bool:
+    """Whether the file holds anything; one that a killed `create` left does not.
+
+    Raises DhsError if it is no SQLite file
+    """
+    if not path.is_file():
+        return False
+    with _readable(path), contextlib.closing(_connected(path)) as db:
+        return db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+
+
 def open_grades(path: Path) -> Grades:
     """Raises DhsError if the file is missing, or is no grades file of this version."""
     if not path.is_file():
         raise DhsError(f"{path} does not exist; `dhs grade serve` makes it")
-    db = _connected(path)
-    try:
-        found = Grades(path, db)
-        if found.meta("format") == _FORMAT:
-            db.execute("PRAGMA journal_mode = WAL")
+    with _readable(path):
+        found = Grades(path, _connected(path))
+        if (version := found.meta("format")) == _FORMAT:
+            found.db.execute("PRAGMA journal_mode = WAL")
             return found
-        reason = "is of another version"
+    found.db.close()
+    raise DhsError(f"{path} is of format {version}, this is {_FORMAT}; name a new file")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except sqlite3.DatabaseError as error:
-        reason = f"is no grades file ({error})"
-    db.close()
-    raise DhsError(f"{path} {reason}; name a file of `dhs grade serve`, or a new one")
+        raise DhsError(
+            f"{path} is no grades file ({error}); name a file of `dhs grade serve`, or a new one"
+        ) from error
 
 
 def check(grades: Grades, identity: dict[str, str]) -> None:

@@ -159,7 +159,7 @@ function render() {
   const waiting = outbox.waiting.length;
   const away = !$("notice").hidden;
   $("saved").dataset.state = waiting ? (away ? "away" : "saving") : "saved";
-  const words = waiting ? (away ? `${waiting} not saved` : "saving") : "all saved";
+  const words = waiting ? (away ? `${outbox.onDisk.size} kept here` : "saving") : "all saved";
   if ($("saved").textContent !== words) $("saved").textContent = words;
   $("which").replaceChildren("Object ", made("b", {}, state.place + 1), ` of ${state.items.length}`);
   $("given").textContent = it.grade ? `${it.grade}${state.saving.has(it.item) ? ", not saved yet" : ", saved"}` : "";

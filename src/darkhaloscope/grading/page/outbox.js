@@ -8,14 +8,15 @@ const WAITS_MS = [300, 600, 1200, 2500, 4000];
 export class Outbox {
   // name : of the grades file and the grader
   // post : sends an event; resolves to the server's answer, or throws Refused or Away
-  // told : called with what became of it: saving, saved, away, refused
+  // told : called with what became of it: saving, kept (by the browser), saved, away, refused
   constructor(name, post, told) {
-    Object.assign(this, { name, post, told, waiting: [], sending: false, db: null });
+    Object.assign(this, { name, post, told, waiting: [], onDisk: new Set(), sending: false, db: null });
   }
 
   async open() {
     this.db = await opened(this.name).catch(() => null);
     this.waiting = this.db ? await all(this.db) : [];
+    this.onDisk = new Set(this.waiting.map(({ key }) => key));
     return [...this.waiting];
   }
 
@@ -23,7 +24,11 @@ export class Outbox {
     const entry = { key: crypto.randomUUID(), ...event };
     this.waiting.push(entry);
     this.told("saving", entry);
-    if (this.db) await kept(this.db, (store) => store.put({ ...entry, order: next() })).catch(() => {});
+    if (this.db) {
+      const written = kept(this.db, (store) => store.put({ ...entry, order: next() }));
+      await written.then(() => this.onDisk.add(entry.key)).catch(() => {});
+    }
+    this.told("kept", entry);
     this.send();
     return entry.key;
   }
@@ -54,6 +59,7 @@ export class Outbox {
   async drop(entry) {
     if (this.db) await kept(this.db, (store) => store.delete(entry.key)).catch(() => {});
     this.waiting = this.waiting.filter((other) => other.key !== entry.key);
+    this.onDisk.delete(entry.key);
   }
 }
 
