@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from darkhaloscope.evaluate.agreement import GRADES, LEAST_OBJECTS, calibration, cohen, fleiss
+from darkhaloscope.evaluate.agreement import LEAST_OBJECTS, calibration, cohen, fleiss
+from darkhaloscope.schema import GRADES
 
 # 10 subjects by 14 raters, counts of five categories: the worked example of Fleiss' kappa
 WORKED = [

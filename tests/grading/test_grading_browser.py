@@ -17,10 +17,16 @@ from darkhaloscope.grading.items import order
 from darkhaloscope.grading.store import open_grades
 
 CHROMIUM = shutil.which("chromium")
-ARGS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --remote-debugging-port=0"
-).split()
+ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+]
 PATIENCE_S = 60.0
 KEYS = "AB3N"
 GRADES = ("A", "B", "C", "none")
@@ -43,6 +49,8 @@ class Killable:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
 
 
 class Server(Killable):
@@ -165,6 +173,27 @@ def test_no_grade_is_lost_or_doubled_whatever_is_killed(controls, tmp_path, kill
         assert [given[item.id] for item in shown] == [GRADES[i % 4] for i in range(20)]
 
 
+def fits_a_thumb(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for button in page.locator("#grades button").all():
+        box = button.bounding_box()
+        assert box["height"] >= 44 and box["width"] >= 44 and box["y"] + box["height"] <= 844
+
+
+LOOKED_AT = (
+    "Subtracted", "Colour", "Faint", "Difference", "g band", "r band", "Faint", "Bright", "Colour",
+)  # fmt: skip
+
+
+def look_at_every_view(page: Page) -> None:
+    views = page.locator("#views [aria-pressed=true]")
+    for key, title in zip("llsdffsss", LOOKED_AT, strict=True):
+        press(page, key)
+        expect(views).to_contain_text(title)
+    press(page, "z")
+    expect(page.locator("#view-title")).to_have_text("Colour · 2×")
+
+
 def test_keys_do_what_the_help_says_and_nothing_is_asked_of_others(controls, tmp_path, killables):
     grades = tmp_path / "grades.sqlite"
     server = Server(controls, grades, unused_port())
@@ -181,13 +210,7 @@ def test_keys_do_what_the_help_says_and_nothing_is_asked_of_others(controls, tmp
         expect(page.locator("#saved")).to_have_text("all saved")
         assert "token" not in page.url  # it does not stay in the address
 
-        views = page.locator("#views [aria-pressed=true]")
-        for key, title in (("l", "Subtracted"), ("l", "Colour"), ("s", "Faint"), ("d", "Difference"),
-                           ("f", "g band"), ("f", "r band"), ("s", "Faint"), ("s", "Bright"), ("s", "Colour")):  # fmt: skip
-            press(page, key)
-            expect(views).to_contain_text(title)
-        press(page, "z")
-        expect(page.locator("#view-title")).to_have_text("Colour · 2×")
+        look_at_every_view(page)
 
         press(page, "t")
         page.keyboard.type("a blue arc")  # letters of a note are no grades
@@ -214,10 +237,9 @@ def test_keys_do_what_the_help_says_and_nothing_is_asked_of_others(controls, tmp
         assert {url.split("/")[2] for url in asked} == {host.removeprefix("http://")}
         assert faults == []
 
-        page.set_viewport_size({"width": 390, "height": 844})
-        for button in page.locator("#grades button").all():
-            box = button.bounding_box()
-            assert box["height"] >= 44 and box["width"] >= 44 and box["y"] + box["height"] <= 844
+        fits_a_thumb(page)
+        page.locator("#next").click()
+        page.locator("#big:not(.waiting)").wait_for()
         page.locator("[data-grade=none]").click()
         saved(page, 2)
     rows = open_grades(grades).now()

@@ -9,8 +9,9 @@ import pytest
 
 from darkhaloscope.cli import run
 from darkhaloscope.config import GradeServe
-from darkhaloscope.evaluate.agreement import GRADES, cohen
+from darkhaloscope.evaluate.agreement import cohen
 from darkhaloscope.grading.store import Event
+from darkhaloscope.schema import GRADES
 
 
 def give(desk, grader: str, item: str, grade: str, note: str = "") -> None:

@@ -8,9 +8,7 @@ import numpy as np
 from scipy.stats import t
 
 from darkhaloscope.evaluate.stats import Estimate, rate
-
-GRADES = ("A", "B", "C", "none")
-"""The best first: surely a lens, probably, possibly, not."""
+from darkhaloscope.schema import GRADES
 
 LEAST_OBJECTS = 50
 """With fewer the intervals miss the truth more often than they say."""

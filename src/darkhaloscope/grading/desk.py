@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field
 
 from darkhaloscope.errors import DhsError
-from darkhaloscope.evaluate.agreement import GRADES
 from darkhaloscope.grading.items import Item, order
 from darkhaloscope.grading.pictures import VIEWS, sheet
 from darkhaloscope.grading.places import Place
 from darkhaloscope.grading.store import Event, Grades
+from darkhaloscope.schema import GRADES
 
 VIEWER = "https://www.legacysurvey.org/viewer"
 

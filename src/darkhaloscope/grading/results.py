@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from darkhaloscope.errors import DhsError
-from darkhaloscope.evaluate.agreement import GRADES, calibration, cohen, fleiss
+from darkhaloscope.evaluate.agreement import calibration, cohen, fleiss
 from darkhaloscope.evaluate.stats import Estimate
 from darkhaloscope.grading.store import open_grades
 from darkhaloscope.io.files import whole, write_json
 from darkhaloscope.jobs.progress import console
+from darkhaloscope.schema import GRADES
 
 Row = dict[str, Any]
 _FIRST = ("grader", "name", "role", "kind", "ra_deg", "dec_deg")
