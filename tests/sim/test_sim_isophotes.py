@@ -43,7 +43,7 @@ def test_a_galaxy_alone_is_gone(q, phi):
     image = galaxy(q, phi)
     left = image - smooth_galaxy(image, SCALE)
     assert np.abs(left).max((1, 2)) == pytest.approx(0, abs=0.045 * image.max())
-    assert np.abs(left).sum() < 0.07 * image.sum()
+    assert np.abs(left).sum() < 0.08 * image.sum()
 
 
 def test_in_noise_what_is_left_is_noise_and_the_sky_is_kept():
@@ -85,3 +85,11 @@ def test_pixels_that_are_no_number_and_empty_images_do_no_harm():
     image[0, 10, 10] = np.nan
     assert np.isfinite(smooth_galaxy(image, SCALE)).all()
     assert not smooth_galaxy(np.zeros((3, N, N)), SCALE).any()
+
+
+def test_a_bright_neighbour_does_not_bend_the_ellipse():
+    y, x = np.indices((N, N))
+    neighbour = 0.6 * np.exp(-0.5 * ((x - 32) ** 2 + (y - 43) ** 2) / 2.2**2)
+    image = galaxy(q=0.8, phi=0.0) + neighbour
+    left = image[1] - smooth_galaxy(image, SCALE)[1] - neighbour
+    assert np.abs(left[:34]).max() < 0.05 * 0.25  # of the galaxy's peak in r

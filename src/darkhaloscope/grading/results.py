@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
@@ -28,8 +29,8 @@ def export(grades: Path, out: Path, log: bool) -> int:
     log : of everything that happened instead, undone and changed grades too, in order
     Raises DhsError if there is none yet
     """
-    found = open_grades(grades)
-    rows = found.events() if log else found.now()
+    with closing(open_grades(grades)) as found:
+        rows = found.events() if log else found.now()
     if not rows:
         raise DhsError(f"{grades} holds no grade yet")
     names = [*_FIRST, *(n for n in rows[0] if n not in _FIRST and n not in ("key", "place"))]
@@ -50,7 +51,8 @@ def agreement(grades: Path, out: Path | None) -> dict[str, Any]:
 
     Raises DhsError if there is no grade yet
     """
-    rows = open_grades(grades).now()
+    with closing(open_grades(grades)) as opened:
+        rows = opened.now()
     if not rows:
         raise DhsError(f"{grades} holds no grade yet")
     found = {"agreement": list(_agreements(rows)), "graders": list(_graders(rows))}

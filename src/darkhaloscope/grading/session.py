@@ -52,6 +52,7 @@ def serve(
         console.print("Each address is one grader's; Ctrl-C ends. Grades are saved as they come.")
         web.run(desk, tokens, here)
         done = Counter(row["grader"] for row in keeper.submit(desk.grades.now).result())
+        keeper.submit(desk.grades.close).result()
     for grader in tokens:
         console.print(f"{grader}: {done[grader]} of {len(desk.items)} graded")
 

@@ -78,6 +78,9 @@ class Grades:
     path: Path
     db: sqlite3.Connection
 
+    def close(self) -> None:
+        self.db.close()
+
     def meta(self, key: str) -> str:
         return self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
 

@@ -67,12 +67,12 @@ class Ellipses:
 
 
 def _ellipses(light: np.ndarray, x: np.ndarray, y: np.ndarray, pixel_scale: float) -> Ellipses:
-    """Those on which r changes least: first of the core, with the centre, then of the body."""
+    """Those on which r changes least: first of the core, with the centre, then of all near it."""
     red = light[BANDS.index("r")]
     seen = measure_host(light, pixel_scale)
     e = (1 - seen.q) / (1 + seen.q) * np.array([np.cos(2 * seen.phi), np.sin(2 * seen.phi)])
 
-    def best(within: float, made, first: np.ndarray, step: np.ndarray) -> Ellipses:
+    def best(image, within: float, made, first: np.ndarray, step: np.ndarray) -> Ellipses:
         near = np.hypot(x, y) < within
         of = x[near], y[near]
 
@@ -82,7 +82,7 @@ def _ellipses(light: np.ndarray, x: np.ndarray, y: np.ndarray, pixel_scale: floa
             if max(np.hypot(*shape.core), np.hypot(*shape.body)) > _LARGEST_E:
                 return np.inf
             order = np.argsort(shape.radius(*of))
-            return float(np.abs(np.diff(red[near][order])).sum())
+            return float(np.abs(np.diff(image[near][order])).sum())
 
         simplex = first + np.vstack([np.zeros(len(first)), np.diag(step)])
         patience = {
@@ -93,19 +93,30 @@ def _ellipses(light: np.ndarray, x: np.ndarray, y: np.ndarray, pixel_scale: floa
         }
         return made(minimize(unrest, first, method="Nelder-Mead", options=patience).x)
 
-    first = np.array([seen.center_x, seen.center_y, *e])
     some = best(
+        red,
         _CENTER_ARCSEC,
         lambda v: Ellipses(v[:2], v[2:], v[2:]),
-        first,
+        np.array([seen.center_x, seen.center_y, *e]),
         np.array([0.08, 0.08, 0.1, 0.1]),
     )
     return best(
+        _on_both_sides(red, some.center / pixel_scale),
         _SHAPE_ARCSEC,
         lambda v: Ellipses(some.center, v[:2], v[2:]),
         np.concatenate([some.core, some.core]),
         np.array([-0.05, -0.05, 0.1, 0.1]),
     )
+
+
+def _on_both_sides(image: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """Of every pixel and the one across the centre the fainter: a neighbour on one side is gone.
+
+    center : x, y in pixels from the stamp's
+    """
+    n = len(image)
+    across = [(np.rint(2 * c) + n - 1 - np.arange(n)).clip(0, n - 1).astype(int) for c in center]
+    return np.minimum(image, image[np.ix_(across[1], across[0])])
 
 
 def _along_ellipses(light: np.ndarray, radius: np.ndarray) -> np.ndarray:

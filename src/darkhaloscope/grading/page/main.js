@@ -311,10 +311,14 @@ function build() {
 async function start() {
   session = await opened();
   if (!session) return;
-  outbox ??= new Outbox(`dhs-grade-${session.file}-${session.grader}`, async (event) => (await ask(token, "/api/event", event)).json(), told);
+  if (!outbox) {
+    const post = async (event) => (await ask(token, "/api/event", event)).json();
+    outbox = new Outbox(`dhs-grade-${session.file}-${session.grader}`, post, told);
+    await outbox.open();
+  }
   pictures ??= new Pictures(token);
   state.items = session.items;
-  for (const { item, action, grade, note } of outbox.db ? outbox.waiting : await outbox.open()) {
+  for (const { item, action, grade, note } of outbox.waiting) {
     const it = state.items.find((other) => other.item === item);
     if (it) Object.assign(it, action === "grade" ? { grade, note } : { grade: undefined });
     state.saving.add(item);

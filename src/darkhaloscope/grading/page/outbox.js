@@ -17,7 +17,6 @@ export class Outbox {
     this.db = await opened(this.name).catch(() => null);
     this.waiting = this.db ? await all(this.db) : [];
     this.onDisk = new Set(this.waiting.map(({ key }) => key));
-    return [...this.waiting];
   }
 
   async add(event) {
@@ -26,7 +25,7 @@ export class Outbox {
     this.told("saving", entry);
     if (this.db) {
       const written = kept(this.db, (store) => store.put({ ...entry, order: next() }));
-      await written.then(() => this.onDisk.add(entry.key)).catch(() => {});
+      await written.then(() => this.onDisk.add(entry.key)).catch(() => {}); // then it waits in memory
     }
     this.told("kept", entry);
     this.send();
