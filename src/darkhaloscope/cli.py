@@ -31,6 +31,7 @@ from darkhaloscope.config import (
     CutoutsSynthetic,
     Evaluate,
     Export,
+    GradeServe,
     Inject,
     Parent,
     Plan,
@@ -570,6 +571,62 @@ def calibrate(
     from darkhaloscope.learn.ranks import device_of
 
     held_out.calibrate(out, judge, stamps, split, method, device_of(device))
+
+
+grade_app = App(name="grade", help="Grades by eye: A, B, C or none, blind, with the keyboard.")
+app.command(grade_app)
+_Grades = Annotated[Path, Parameter(help="grades file of `dhs grade serve`")]
+
+
+@grade_app.command(name="serve")
+def grade_serve(
+    cutouts: Annotated[Path, Parameter(help="cutout store or stamp set to grade")],
+    *,
+    grades: Annotated[Path, Parameter(help="SQLite file of the grades; made, or gone on with")],
+    grader: Annotated[
+        tuple[str, ...], Parameter(negative="", help="who grades; once for each grader")
+    ],
+    known: Annotated[
+        tuple[Path, ...],
+        Parameter(negative="", help="store of known lenses to mix in, or table of positions"),
+    ] = (),
+    blanks: Annotated[
+        tuple[Path, ...],
+        Parameter(negative="", help="store of plain galaxies without arcs to mix in"),
+    ] = (),
+    port: Annotated[int, Parameter(help="of this machine alone; 0 takes any that is free")] = 8765,
+    config: _Config = None,
+    cfg: Annotated[GradeServe, _Flat] = GradeServe(),
+) -> None:
+    """Serve a page to grade cutouts on, to this machine alone. Can be killed and started again."""
+    from darkhaloscope.grading.session import serve
+
+    serve(cutouts, grades, grader, known, blanks, port, cfg)
+
+
+@grade_app.command(name="export")
+def grade_export(
+    grades: _Grades,
+    *,
+    out: Annotated[Path, Parameter(help="CSV to write")],
+    log: Annotated[bool, Parameter(help="all that happened, not only what holds")] = False,
+) -> None:
+    """Write the grades as a table, with the names and places of what was graded."""
+    from darkhaloscope.grading.results import export as job
+
+    job(grades, out, log)
+
+
+@grade_app.command(name="agreement")
+def grade_agreement(
+    grades: _Grades,
+    *,
+    out: Annotated[Path | None, Parameter(help="JSON to write; default: none")] = None,
+) -> None:
+    """Say how far graders agree, and what the controls among the objects say of each."""
+    from darkhaloscope.grading.results import agreement
+
+    agreement(grades, out)
 
 
 @app.command

@@ -781,6 +781,24 @@ class Train(View):
         return View(**{name: getattr(self, name) for name in View.model_fields})
 
 
+class GradeServe(Stage):
+    """`dhs grade serve`: what graders see, and how many controls are among it."""
+
+    known_share: Annotated[
+        float, _setting("share of known lenses among all that is shown", ge=0, le=0.4)
+    ] = 0.1
+    blank_share: Annotated[
+        float, _setting("share of plain galaxies without arcs, likewise", ge=0, le=0.4)
+    ] = 0.1
+    match_arcsec: Annotated[
+        float, _setting("an object this near a listed lens is that lens", gt=0, le=30)
+    ] = 3.0
+    size_pix: Annotated[
+        int | None, _setting("side of every picture, pix; if absent the smallest cutout's", ge=16)
+    ] = None
+    seed: Annotated[int, _setting("keys the choice of controls and every grader's order", ge=0)] = 1
+
+
 class Evaluate(Stage):
     """`dhs evaluate`: what is claimed of a finder, and on which rows."""
 
@@ -913,6 +931,7 @@ SECTIONS: dict[str, type[Stage]] = {
     "validate": Validate,
     "export": Export,
     "train": Train,
+    "grade.serve": GradeServe,
     "evaluate": Evaluate,
 }
 

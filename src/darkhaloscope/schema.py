@@ -13,6 +13,9 @@ KINDS = ("lens", "host", "unlensed", "ring", "companion", "spiral")
 """A lens, and what may stand beside it on the same host: the host alone, and the lens's light
 otherwise arranged."""
 
+GRADES = ("A", "B", "C", "none")
+"""Of a grader, the best first: surely a lens, probably, possibly, not."""
+
 
 @dataclass(frozen=True)
 class Column:

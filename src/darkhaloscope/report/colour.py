@@ -24,7 +24,7 @@ TYPICAL_SKY_SIGMA_NMGY = np.array([0.0016, 0.0030, 0.0075])
 """DECaLS, one pixel (EVIDENCE section 5); used where an image has no noise of its own."""
 
 
-def rgb(image, sky_sigma=None, sky=None) -> np.ndarray:
+def rgb(image, sky_sigma=None, sky=None, stretch: float = 1.0) -> np.ndarray:
     """Colour picture of a g, r, z cutout, z in red, with the stretch tied to the sky noise.
 
     The arcsinh stretch keeps colours up to the brightest pixel. Hue fades where the light is
@@ -33,6 +33,7 @@ def rgb(image, sky_sigma=None, sky=None) -> np.ndarray:
     image : (band, y, x), nmgy; row 0 is the bottom. Pixels without data become black
     sky_sigma : (band,) nmgy, noise of a pixel; default: from the image (MAD)
     sky : (band,) nmgy, level shown as sky; default: the median of each band
+    stretch : above 1 cores keep their detail, below 1 faint light shows
     Returns (y, x, 3) uint8
     Raises ValueError if the image is not (3, y, x), or sky_sigma is not positive
     Source: Lupton et al. (2004), PASP 116, 133
@@ -53,7 +54,7 @@ def rgb(image, sky_sigma=None, sky=None) -> np.ndarray:
         green,
         blue,
         minimum=-PEDESTAL_SIGMA * mean_sigma,
-        stretch=STRETCH_SIGMA * mean_sigma,
+        stretch=stretch * STRETCH_SIGMA * mean_sigma,
         Q=SOFTENING,
     )
     picture[~known.all(axis=0)] = 0
