@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from darkhaloscope.evaluate.anchors import AGREES, NO_POSITION, judge, neighbours, separation
+from darkhaloscope.evaluate.anchors import AGREES, NO_POSITION, judge
+from darkhaloscope.evaluate.places import neighbours, separation
 from darkhaloscope.flags import Flag
 
 RA, DEC = 138.022125, 0.483667

@@ -207,7 +207,7 @@ def test_the_shipped_lenses_are_what_their_names_say():
 
 def test_the_shipped_lenses_agree_with_other_lists(real_data):
     """121 lenses compiled by others: positions, and Einstein radii where both have them."""
-    from darkhaloscope.evaluate.anchors import neighbours
+    from darkhaloscope.evaluate.places import neighbours
 
     theirs = read(real_data / "lens_catalogues" / "known_lenses_thetaE_merged.csv").columns
     ours = curated().columns

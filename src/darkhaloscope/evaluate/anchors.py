@@ -8,11 +8,17 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from darkhaloscope.evaluate.designations import Box, Impossible, box_of, same_name
+from darkhaloscope.evaluate.places import (
+    far_apart,
+    groups,
+    neighbours,
+    place,
+    separation,
+    unit_vectors,
+)
 from darkhaloscope.flags import Flag
 
 Columns = dict[str, np.ndarray]
@@ -51,7 +57,7 @@ def check_name(name: str, ra_deg: float, dec_deg: float, slack_arcsec: float) ->
     if off <= slack_arcsec:
         return NameCheck(AGREES, off, box.step_arcsec)
     return NameCheck(
-        f"{name} lies {_far(off)} from {place(ra_deg, dec_deg)}"
+        f"{name} lies {far_apart(off)} from {place(ra_deg, dec_deg)}"
         + _hint(box, ra_deg, dec_deg, slack_arcsec),
         off,
         box.step_arcsec,
@@ -69,15 +75,6 @@ def _hint(box: Box, ra_deg: float, dec_deg: float, slack: float) -> str:
     found = [why for why, at in others.items() if abs(at[1]) <= 90]
     right = [why for why in found if box.off_arcsec(*others[why]) <= slack]
     return f"; it would agree if {right[0]}" if right else ""
-
-
-def place(ra_deg: float, dec_deg: float) -> str:
-    """A position in words, degrees."""
-    return f"{ra_deg:.5f} {dec_deg:+.5f}"
-
-
-def _far(arcsec: float) -> str:
-    return f"{arcsec:.1f} arcsec" if arcsec < 3600 else f"{arcsec / 3600:.1f} deg"
 
 
 def impossible(ra: float, dec: float, theta_E: float, z_lens: float, z_source: float) -> str:
@@ -134,7 +131,7 @@ def judge(
     pairs = neighbours(rows["ra_deg"][sound], rows["dec_deg"][sound], match_arcsec)
     left, right, far = sound[pairs[0]], sound[pairs[1]], pairs[2]
     _confirm(judged, rows, left, right, far)
-    judged.group[sound] = sound[_groups(len(sound), pairs[0], pairs[1])]
+    judged.group[sound] = sound[groups(len(sound), pairs[0], pairs[1])]
     _one_class(judged, rows, left, right)
     _alone(judged, rows, sound, alone)
     return judged
@@ -161,45 +158,11 @@ def _ask_itself(judged, rows, i, slack, candidates, telescope) -> None:
         judged.blame(i, Flag.OTHER_TELESCOPE, f"on the sky of {rows['telescope'][i]}")
 
 
-def neighbours(
-    ra_deg: np.ndarray, dec_deg: np.ndarray, within_arcsec: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of positions so near each other: first, second, separation in arcsec."""
-    if not len(ra_deg):
-        nothing = np.zeros(0, np.int64)
-        return nothing, nothing, np.zeros(0)
-    xyz = _unit(ra_deg, dec_deg)
-    chord = 2 * np.sin(np.radians(within_arcsec / 3600) / 2)
-    pairs = cKDTree(xyz).query_pairs(chord, output_type="ndarray")
-    apart = np.linalg.norm(xyz[pairs[:, 0]] - xyz[pairs[:, 1]], axis=1)
-    return pairs[:, 0], pairs[:, 1], np.degrees(2 * np.arcsin(apart / 2)) * 3600
-
-
-def separation(ra_deg: float, dec_deg: float, other_ra: float, other_dec: float) -> float:
-    """Arcsec between two positions."""
-    one, other = _unit(np.array([ra_deg, other_ra]), np.array([dec_deg, other_dec]))
-    return math.degrees(2 * math.asin(min(1.0, float(np.linalg.norm(one - other)) / 2))) * 3600
-
-
-def _unit(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
-    ra, dec = np.radians(ra_deg.astype(float)), np.radians(dec_deg.astype(float))
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-
-
 def _confirm(judged: Judged, rows: Columns, left, right, far) -> None:
     """The nearest entry of another catalogue."""
     other = rows["catalogue"][left] != rows["catalogue"][right]
     for one in (left, right):
         np.fmin.at(judged.separation_arcsec, one[other], far[other])
-
-
-def _groups(n: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Of each entry the first entry of the same place."""
-    if not n:
-        return np.zeros(0, np.int64)
-    graph = coo_array((np.ones(len(left)), (left, right)), shape=(n, n))
-    labels = connected_components(graph, directed=False)[1]
-    return np.unique(labels, return_index=True)[1][labels]
 
 
 def _one_class(judged: Judged, rows: Columns, left, right) -> None:
@@ -235,10 +198,10 @@ def _nearest(rows: Columns, sound: np.ndarray, alone: np.ndarray) -> dict[int, s
         mine, others = alone[of[alone] == catalogue], sound[of[sound] != catalogue]
         if not len(others):
             continue
-        tree = cKDTree(_unit(rows["ra_deg"][others], rows["dec_deg"][others]))
-        chord, at = tree.query(_unit(rows["ra_deg"][mine], rows["dec_deg"][mine]))
+        tree = cKDTree(unit_vectors(rows["ra_deg"][others], rows["dec_deg"][others]))
+        chord, at = tree.query(unit_vectors(rows["ra_deg"][mine], rows["dec_deg"][mine]))
         for i, j, far in zip(mine, others[at], chord, strict=True):
-            apart = _far(np.degrees(2 * np.arcsin(min(far / 2, 1))) * 3600)
+            apart = far_apart(np.degrees(2 * np.arcsin(min(far / 2, 1))) * 3600)
             said[int(i)] = (
                 f"the nearest entry of another catalogue, {rows['name'][j]}, is {apart} away"
             )
@@ -268,8 +231,7 @@ def _twin(rows: Columns, known, i: int) -> str:
         if rows["catalogue"][j] == rows["catalogue"][i] or not same_name(box, other):
             continue
         there = float(rows["ra_deg"][j]), float(rows["dec_deg"][j])
-        return (
-            f"{rows['name'][j]} of {rows['catalogue'][j]} stands {_far(separation(*at, *there))} "
-            f"away, at {place(*there)}"
-        )
+        apart = far_apart(separation(*at, *there))
+        known_as = f"{rows['name'][j]} of {rows['catalogue'][j]}"
+        return f"{known_as} stands {apart} away, at {place(*there)}"
     return ""

@@ -34,7 +34,7 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {
         "redshift_source",
     ),
     "arc_mag_g": ("mag_arc_g", "arc_g", "g_arc"),
-    "ebv_mag": ("ebv", "e(b-v)"),
+    "ebv_mag": ("ebv",),
     **{f"host_mag_{b}": (f"mag_{b}", f"{b}_mag", f"{b}mag", f"modelmag_{b}") for b in BANDS},
 }  # fmt: skip
 """What else our columns are called, in lower case and without units."""
