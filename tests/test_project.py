@@ -33,3 +33,13 @@ def test_lock_holds_names_and_versions_only():
     assert "://" not in text
     assert "+" not in text
     assert str(_locked()["torch"]) == "2.13.0"
+
+
+def test_no_page_holds_two_versions_of_itself():
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    assert len(pages) > 10
+    for page in pages:
+        lines = page.read_text().splitlines()
+        assert not [line for line in lines if line.startswith(("<<<<<<<", ">>>>>>>", "======="))], (
+            page
+        )
