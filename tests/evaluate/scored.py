@@ -32,6 +32,9 @@ def columns(rng, plan, **settings) -> dict[str, np.ndarray]:
         "kind": kind,
         "split": split,
         "place": place,
+        "visible": np.where(
+            (kind == "lens") & (place == "sky") & (np.arange(n) % 3 > 0), "yes", ""
+        ),
         "logit": logit,
         "score": expit(logit),
         **told,

@@ -68,11 +68,12 @@ def test_what_negatives_cannot_show_is_refused_with_what_is_needed(said):
     assert [least_negatives(fpr) for fpr in (1e-2, 1e-3, 1e-4)] == [300, 3000, 30_000]
 
 
-def test_recall_is_that_of_a_finder_whose_truth_is_known(said):
+def test_recall_is_that_of_a_finder_whose_truth_is_known(said, rows):
     truth = norm.sf(norm.isf(0.01) - 2.0)
     found = said["recall.injected.at_fpr_0.01"].number
     assert found.low < truth < found.high and found.n == 200
     assert said["recall.anchors.at_score"].level is Level.PASS  # the plan's 30%
+    assert said["recall.visible.at_score"].n == (rows["visible"] == "yes").sum() == 45
     assert said["recall.anchors.tpr0"].number.value <= said["recall.anchors.tpr10"].number.value
 
 

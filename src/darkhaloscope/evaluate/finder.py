@@ -46,10 +46,15 @@ def judge(columns: Columns, roles: Roles, cfg: Evaluate) -> list[Finding]:
 
 def _sides(roles: Roles) -> dict[str, np.ndarray]:
     """Lenses that recall is told of, by what they are; a side without any is told as missing."""
-    return {"anchors": roles.anchors, "injected": roles.lenses}
+    seen = {"visible": roles.visible} if roles.visible.size else {}
+    return {"anchors": roles.anchors, **seen, "injected": roles.lenses}
 
 
-_WORDS = {"anchors": "real lenses", "injected": "injected lenses"}
+_WORDS = {
+    "anchors": "real lenses",
+    "visible": "real lenses that the ground can show",
+    "injected": "injected lenses",
+}
 
 
 def _recall(

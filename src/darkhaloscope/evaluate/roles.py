@@ -12,17 +12,22 @@ Columns = Mapping[str, np.ndarray]
 PLAIN = ("host", "luminous")
 """Kinds that show a galaxy and nothing added: what a survey is full of."""
 
+SEEN = ("yes", "perhaps")
+"""What evaluate.visibility says of lenses that the ground can show."""
+
 
 @dataclass(frozen=True)
 class Roles:
     """Row numbers. A galaxy without a lens is a negative once, in however many rows it is.
 
-    anchors : real lenses; lenses : injected ones; negatives : what rates are told of
+    anchors : real lenses; visible : those that the ground can show; lenses : injected ones
+    negatives : what rates are told of
     chosen : negatives of another split, which thresholds are chosen on
     look_alikes : by kind; those of the sky as `ring_on_sky`
     """
 
     anchors: np.ndarray
+    visible: np.ndarray
     lenses: np.ndarray
     negatives: np.ndarray
     chosen: np.ndarray
@@ -42,8 +47,10 @@ def roles_of(columns: Columns, cfg: Evaluate) -> Roles:
     plain = np.isin(kind, PLAIN)
     named = np.where(real, kind + "_on_sky", kind)
     other = reported & ~plain & (kind != "lens") & (kind != "")
+    anchors = np.flatnonzero(reported & real & (kind == "lens"))
     return Roles(
-        np.flatnonzero(reported & real & (kind == "lens")),
+        anchors,
+        anchors[np.isin(columns["visible"][anchors], SEEN)],
         np.flatnonzero(reported & ~real & (kind == "lens")),
         _once(columns, reported & plain),
         _once(columns, (split == cfg.choose_on) & plain),

@@ -18,8 +18,10 @@ STAMPS, SKY = "stamps", "sky"
 """What the column `place` says: rows of a stamp set, or the sky as it is."""
 
 _WORDS = ("task_id", "host_id", "kind", "split")
+_PERHAPS = ("name", "visible")
 BESIDE = (
     *_WORDS,
+    *_PERHAPS,
     *("ra_deg", "dec_deg", "theta_E_arcsec", "arc_snr", "arc_snr_g", "source_mag_r"),
     *band_columns("host_mag_{b}"),
     *("psf_fwhm_r_arcsec", "psf_depth_r_mag"),
@@ -104,11 +106,11 @@ def _files(path: Path) -> list[Path]:
 def _part(path: Path) -> tuple[Columns, np.ndarray | None, np.ndarray]:
     table = _table(path)
     _has(table, (*_WORDS, "place", "score"), path)
-    columns = {name: _words(table, name) for name in (*_WORDS, "place")}
+    columns = {name: _words(table, name) for name in (*_WORDS, *_PERHAPS, "place")}
     unknown = set(columns["place"]) - {STAMPS, SKY}
     if unknown:
         raise DhsError(f"{path}: place must be {STAMPS} or {SKY}, got {', '.join(unknown)}")
-    for name in (*BESIDE[len(_WORDS) :], "score", "logit"):
+    for name in (*(name for name in BESIDE if name not in columns), "score", "logit"):
         columns[name] = _numbers(table, name, path)
     if "logit" not in table.column_names:
         columns["logit"] = columns["score"]  # the same order
@@ -133,6 +135,8 @@ def _has(table: pa.Table, names: Sequence[str], path: Path) -> None:
 
 
 def _words(table: pa.Table, name: str) -> np.ndarray:
+    if name not in table.column_names:
+        return np.full(len(table), "", object)
     return np.array(["" if v is None else str(v) for v in table[name].to_pylist()], object)
 
 

@@ -137,6 +137,7 @@ def _logit_at(columns: Mapping[str, np.ndarray], score: float) -> float:
 
 _KEY_FIGURES = {
     "recall.anchors.at_score": "real lenses, at score",
+    "recall.visible.at_score": "of these visible, at score",
     "recall.anchors.tpr0": "real lenses, no false positive",
     "recall.injected.at_score": "injected lenses, at score",
     "recall.injected.tpr0": "injected lenses, no false positive",
@@ -196,7 +197,7 @@ def _sheets(
         if sheet is not None:
             words = (
                 f"{len(rows):,} of {len(among):,}; a host is shown once. {caption} Captions: "
-                "score, kind."
+                "score, name or kind."
             )
             drawn.append((title, words, sheet))
     return drawn
@@ -207,7 +208,8 @@ def _sheet(found: Scored, rows: np.ndarray) -> bytes | None:
     for row, (image, noise) in _pixels(found, rows).items():
         pictures.append(image)
         sigma.append(noise)
-        captions.append(f"{found.columns['score'][row]:.3f} {found.columns['kind'][row]}")
+        what = found.columns["name"][row] or found.columns["kind"][row]
+        captions.append(f"{found.columns['score'][row]:.3f} {what}")
     return mosaic(pictures, np.array(sigma), captions) if pictures else None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,13 @@ from darkhaloscope.errors import DhsError
 from darkhaloscope.io.files import read_json, whole
 from darkhaloscope.io.parts import RECORD, parts_in
 from darkhaloscope.io.scores import BESIDE, SKY, SOURCE_KEY, STAMPS
-from darkhaloscope.io.tables import columns_of, images_in, read_pieces
+from darkhaloscope.io.tables import columns_of, images_in, read_pieces, read_table
+from darkhaloscope.jobs.anchor_cutouts import TABLE as ANCHORS_TABLE
 from darkhaloscope.jobs.hosts import open_cutouts, read_hosts, read_pixels
 from darkhaloscope.jobs.progress import console, progress
 from darkhaloscope.learn.batch import Rows, joined
 from darkhaloscope.learn.judge import Judge, score_of
-from darkhaloscope.schema import HOST
+from darkhaloscope.schema import ANCHORS_SEEN, HOST
 from darkhaloscope.sim.inject import crop, sky_sigma
 from darkhaloscope.survey.fits_cutouts import find_fits, read_fits
 from darkhaloscope.units import BANDS
@@ -137,7 +139,7 @@ def _of_stamps(stamps: Path) -> Iterator[Rows]:
 
 
 def _of_cutouts(folder: Path, judge: Judge) -> Iterator[Rows]:
-    store = open_cutouts(folder)
+    store, told = open_cutouts(folder), _of_anchors(folder)
     for name in store.rows:
         columns = read_hosts(folder / name, None)
         if (columns["size_pix"] < judge.size_pix).any():
@@ -149,7 +151,21 @@ def _of_cutouts(folder: Path, judge: Judge) -> Iterator[Rows]:
             wanted = columns["host_id"][start : start + _AT_ONCE].astype(str)
             hosts = read_pixels(store, name, wanted, judge.size_pix)
             ids = {"task_id": hosts.columns["host_id"], "kind": hosts.columns["host_kind"]}
+            for column, values in told.items():
+                ids[column] = np.array([values[host] for host in wanted])
             yield Rows({**hosts.columns, **ids}, hosts.images)
+
+
+_ANCHORS_TELL = ("name", "theta_E_arcsec", "visible")
+
+
+def _of_anchors(folder: Path) -> dict[str, dict[str, Any]]:
+    """What a store of `dhs anchors cutouts` knows of each host beside its cutout, by column."""
+    path = folder / ANCHORS_TABLE
+    if not path.exists():
+        return {}
+    rows = read_table(path, ANCHORS_SEEN, ("host_id", *_ANCHORS_TELL)).to_pylist()
+    return {column: {row["host_id"]: row[column] for row in rows} for column in _ANCHORS_TELL}
 
 
 def _together(pieces: Iterator[Rows]) -> Iterator[Rows]:
