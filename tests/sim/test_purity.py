@@ -27,4 +27,4 @@ def test_importing_the_physics_and_the_judgement_brings_no_file_library():
     assert "darkhaloscope.sim.render" in names and "darkhaloscope.evaluate.findings" in names
     assert found == []
     rooms = {name.split(".")[1] for name in ours}
-    assert not rooms & {"io", "survey", "jobs", "cli", "report"}, rooms
+    assert not rooms & {"io", "survey", "jobs", "cli", "report", "grading"}, rooms
