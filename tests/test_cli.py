@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from darkhaloscope.cli import run
-from flow import inputs  # noqa: F401  (a fixture)
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def _cutout(path, shape=(48, 48, 3), fill=None, **meta):
     np.savez(path, cutout=image, **({"meta_ra": 10.0, "meta_dec": -5.0} | meta))
 
 
-def _inject(inputs, out, **other):  # noqa: F811
+def _inject(inputs, out, **other):
     names = {"plan": "plan", "cutouts": "cutouts", "bank": "bank.h5"}
     paths = {key: inputs / name for key, name in names.items()} | other
     return ["inject", "--out", out, *(w for k, p in paths.items() for w in (f"--{k}", p))]
@@ -90,7 +89,7 @@ def test_psf_narrower_than_the_original(refused, real_data, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.95])
-def test_truncated_bank(refused, inputs, tmp_path, keep):  # noqa: F811
+def test_truncated_bank(refused, inputs, tmp_path, keep):
     data = (inputs / "bank.h5").read_bytes()
     broken = tmp_path / "broken.h5"
     broken.write_bytes(data[: int(len(data) * keep)])
@@ -99,12 +98,12 @@ def test_truncated_bank(refused, inputs, tmp_path, keep):  # noqa: F811
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_bank(refused, inputs, tmp_path):  # noqa: F811
+def test_missing_bank(refused, inputs, tmp_path):
     said = refused(*_inject(inputs, tmp_path / "out", bank=tmp_path / "no.h5"))
     assert "does not exist; make one with `dhs bank hybrid`" in said
 
 
-def test_bank_of_zero_flux(refused, inputs, tmp_path):  # noqa: F811
+def test_bank_of_zero_flux(refused, inputs, tmp_path):
     dark = tmp_path / "dark.h5"
     shutil.copyfile(inputs / "bank.h5", dark)
     with h5py.File(dark, "r+") as file:
@@ -157,7 +156,7 @@ def test_psf_of_no_width(refused, tmp_path):
         ("--stamp-size-pix", "64", "larger than the cutouts (48 pixels)"),
     ],
 )
-def test_impossible_settings(refused, inputs, tmp_path, flag, value, words):  # noqa: F811
+def test_impossible_settings(refused, inputs, tmp_path, flag, value, words):
     said = refused(
         "plan", "--cutouts", inputs / "cutouts", "--bank", inputs / "bank.h5",
         "--out", tmp_path / "plan", flag, value,
@@ -183,7 +182,7 @@ def test_bad_settings_files(refused, tmp_path, text, words):
     assert not (tmp_path / "demo").exists()
 
 
-def test_flags_override_the_settings_file(inputs, tmp_path, capfd):  # noqa: F811
+def test_flags_override_the_settings_file(inputs, tmp_path, capfd):
     import json
 
     from darkhaloscope.io.tables import metadata_of
@@ -197,7 +196,7 @@ def test_flags_override_the_settings_file(inputs, tmp_path, capfd):  # noqa: F81
     assert (settings["seed"], settings["theta_E_max_arcsec"]) == (9, 4.0)
 
 
-def test_stamp_folder_of_another_run(refused, inputs, tmp_path):  # noqa: F811
+def test_stamp_folder_of_another_run(refused, inputs, tmp_path):
     out = tmp_path / "out"
     words = [str(w) for w in _inject(inputs, out)]
     assert run(words) == 0
@@ -207,18 +206,18 @@ def test_stamp_folder_of_another_run(refused, inputs, tmp_path):  # noqa: F811
     assert before == sorted((p.name, p.stat().st_mtime_ns) for p in out.iterdir())
 
 
-def test_folder_with_foreign_files(refused, inputs, tmp_path):  # noqa: F811
+def test_folder_with_foreign_files(refused, inputs, tmp_path):
     (tmp_path / "thesis.tex").write_text("do not touch")
     said = refused(*_inject(inputs, tmp_path))
     assert "is not empty and holds no run" in said
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_validate_of_nothing_and_of_an_unfinished_set(refused, inputs, tmp_path):  # noqa: F811
+def test_validate_of_nothing_and_of_an_unfinished_set(refused, inputs, tmp_path):
     assert "holds no finished stamp set" in refused("validate", tmp_path)
 
 
-def test_no_processes(refused, inputs, tmp_path):  # noqa: F811
+def test_no_processes(refused, inputs, tmp_path):
     said = refused(*_inject(inputs, tmp_path / "out"), "--processes", 0)
     assert "--processes must be at least 1, got 0" in said
 
@@ -233,6 +232,6 @@ def test_no_processes(refused, inputs, tmp_path):  # noqa: F811
         (["--engine", "dask"], "dask"),
     ],
 )
-def test_engines_that_cannot_be(refused, inputs, tmp_path, words, said):  # noqa: F811
+def test_engines_that_cannot_be(refused, inputs, tmp_path, words, said):
     assert said in refused(*_inject(inputs, tmp_path / "out"), *words)
     assert not (tmp_path / "out").exists()

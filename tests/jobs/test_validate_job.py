@@ -25,12 +25,32 @@ from flow import make_stamps
 from memory import peak_mib
 
 FEW = ["--sheet-pairs", "1", "--lenstronomy-rows", "2"]
-"""Reports are drawn in each of these tests; one pair a sheet will do."""
+"""One pair a sheet will do where a report is drawn."""
+
+HERE = ["--processes", "1"]
+"""Processes of their own import all anew; two are for the tests that are about them."""
 
 
 @pytest.fixture
 def copy(stamps, tmp_path):
     return shutil.copytree(stamps, tmp_path / "stamps")
+
+
+@pytest.fixture(scope="module")
+def healthy(stamps, inputs, tmp_path_factory):
+    """A healthy set that was judged, with its report."""
+    folder = shutil.copytree(stamps, tmp_path_factory.mktemp("healthy") / "stamps")
+    assert run(_words(folder, inputs)) == 0
+    return folder
+
+
+def _words(stamps, inputs, *more) -> list[str]:
+    words = ["validate", stamps, "--bank", inputs / "bank.h5", "--replay-rows", "20", *more]
+    return [*map(str, words), *FEW, *HERE]
+
+
+def _findings(folder) -> dict[str, dict]:
+    return {f["gate"]: f for f in read_json(folder / "findings.json")["findings"]}
 
 
 @contextlib.contextmanager
@@ -43,14 +63,12 @@ def _no_report():
         yield
 
 
-def _judge(stamps, inputs, capfd, drawn=False) -> tuple[int, dict[str, str]]:
-    """Exit code and levels. drawn : with a report"""
-    words = ["validate", str(stamps), "--bank", str(inputs / "bank.h5"), "--replay-rows", "20"]
-    with contextlib.nullcontext() if drawn else _no_report():
-        code = run([*words, *FEW])
+def _judge(stamps, inputs, capfd) -> tuple[int, dict[str, str]]:
+    """Exit code and levels."""
+    with _no_report():
+        code = run(_words(stamps, inputs))
     capfd.readouterr()
-    found = read_json(stamps / "findings.json")["findings"]
-    return code, {f["gate"]: f["level"] for f in found}
+    return code, {gate: f["level"] for gate, f in _findings(stamps).items()}
 
 
 def _rewrite(stamps, change, seal=True) -> None:
@@ -70,29 +88,26 @@ def _failing(levels) -> set[str]:
     return {gate for gate, level in levels.items() if level == "fail"}
 
 
-def test_a_healthy_set_passes_and_replays_exactly(copy, inputs, capfd):
-    code, levels = _judge(copy, inputs, capfd, drawn=True)
-    assert code == 0
-    assert levels["physics.replay"] == "pass"
-    assert not _failing(levels)
-    findings = {f["gate"]: f for f in read_json(copy / "findings.json")["findings"]}
+def test_a_healthy_set_passes_and_replays_exactly(healthy):
+    findings = _findings(healthy)
+    assert findings["physics.replay"]["level"] == "pass"
+    assert not _failing({gate: f["level"] for gate, f in findings.items()})
     assert findings["physics.replay"]["measured"].startswith("largest difference 0 nmgy over 20")
-    page = (copy / "report.html").read_text()
+    page = (healthy / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 10
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
-def test_the_report_is_the_same_twice(copy, inputs, capfd):
-    _judge(copy, inputs, capfd)
-    first = (copy / "report.html").read_bytes()
-    _judge(copy, inputs, capfd)
-    assert (copy / "report.html").read_bytes() == first
+def test_the_report_is_the_same_twice(healthy, inputs, tmp_path):
+    first = (healthy / "report.html").read_bytes()
+    assert run(_words(healthy, inputs, "--out", tmp_path)) == 0
+    assert (tmp_path / "report.html").read_bytes() == first
 
 
-def test_without_the_bank_replay_is_skipped_and_says_so(copy, capfd):
-    assert run(["validate", str(copy)]) == 0
-    capfd.readouterr()
-    findings = {f["gate"]: f for f in read_json(copy / "findings.json")["findings"]}
+def test_without_the_bank_replay_is_skipped_and_says_so(copy):
+    with _no_report():
+        assert run(["validate", str(copy), *HERE]) == 0
+    findings = _findings(copy)
     assert findings["physics.replay"]["level"] == "skip"
     assert "Give --bank" in findings["physics.replay"]["advice"]
 
@@ -191,9 +206,8 @@ def test_failures_of_one_kind_only_are_seen(copy, inputs, capfd):
     assert _failing(levels) == {"balance.failures"}
 
 
-def test_findings_are_json_with_all_that_a_script_needs(copy, inputs, capfd):
-    _judge(copy, inputs, capfd)
-    for finding in json.loads((copy / "findings.json").read_text())["findings"]:
+def test_findings_are_json_with_all_that_a_script_needs(healthy):
+    for finding in json.loads((healthy / "findings.json").read_text())["findings"]:
         said = {"gate", "level", "measured", "limit", "n", "about", "advice", "number"}
         assert said == set(finding)
         if finding["gate"].startswith("probe.") and finding["level"] != "skip":
@@ -227,7 +241,7 @@ def _scored(stamps, path, change=lambda scores: scores):
 
 def test_completeness_is_that_of_a_model_where_its_scores_are_given(copy, tmp_path, capfd):
     scores = _scored(copy, tmp_path / "scores.csv")
-    assert run(["validate", str(copy), "--scores", str(scores), *FEW]) == 0
+    assert run(["validate", str(copy), "--scores", str(scores), *FEW, *HERE]) == 0
     found = read_json(copy / "findings.json")["completeness"]
     assert found["recovered"] == "score >= 0.5, of 24 lenses with a score"
     cells = [cell for cell in found["arc S/N"] if cell["n"]]
@@ -248,7 +262,7 @@ def test_completeness_is_that_of_a_model_where_its_scores_are_given(copy, tmp_pa
 )
 def test_scores_that_cannot_be_used_are_refused(copy, tmp_path, capfd, change, words):
     scores = _scored(copy, tmp_path / "scores.csv", change)
-    assert run(["validate", str(copy), "--scores", str(scores), *FEW]) == 2
+    assert run(["validate", str(copy), "--scores", str(scores), *FEW, *HERE]) == 2
     assert words in " ".join(capfd.readouterr().err.split())
 
 
@@ -263,8 +277,9 @@ def test_scores_without_their_columns_are_refused(copy, tmp_path, capfd):
 
 def test_a_set_seen_by_two_processes_is_judged_the_same(copy, inputs, capfd):
     for processes in "12":
-        words = ["validate", str(copy), "--out", str(copy.parent / processes), *FEW]
-        assert run([*words, "--processes", processes]) == 0
+        words = ["validate", str(copy), "--out", str(copy.parent / processes)]
+        with _no_report():
+            assert run([*words, "--processes", processes]) == 0
     capfd.readouterr()
     one, two = ((copy.parent / n / "findings.json").read_bytes() for n in "12")
     assert one == two
@@ -274,7 +289,7 @@ def test_the_page_counts_the_set_and_not_the_sample(copy, capfd):
     record = read_json(copy / RECORD)
     record["usable"]["lens"] = 60  # as if the set were larger: two pairs in three are looked at
     write_json(copy / RECORD, record)
-    assert run(["validate", str(copy), "--sample-pairs", "40", *FEW]) == 0
+    assert run(["validate", str(copy), "--sample-pairs", "40", *FEW, *HERE]) == 0
     capfd.readouterr()
     page = " ".join((copy / "report.html").read_text().split())
     assert "<dt>stamps</dt><dd>144</dd>" in page and "<dt>unique hosts</dt><dd>24</dd>" in page
