@@ -1,9 +1,11 @@
 """A small run of the flow, for all tests that look at one."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ import pytest
 from darkhaloscope.config import BankHybrid, CutoutsSynthetic, Inject, Plan
 from darkhaloscope.io.parts import parts_in
 from darkhaloscope.io.tables import columns_of, read_table
+from darkhaloscope.jobs import validate
 from darkhaloscope.jobs.banks import bank_hybrid
 from darkhaloscope.jobs.engine import Local
 from darkhaloscope.jobs.inject import inject_all
@@ -45,6 +48,16 @@ def make_stamps(inputs: Path, out: Path, processes: int = 1, cfg: Inject | None 
         cfg or Inject(),
         Local(processes),
     )
+
+
+@contextlib.contextmanager
+def no_report():
+    """Drawing is most of judging a small set; for tests that look at findings alone."""
+    with (
+        mock.patch.object(validate, "report", return_value=""),
+        mock.patch.object(validate, "completeness_figures", return_value=[]),
+    ):
+        yield
 
 
 def plan_rows(folder: Path) -> dict[str, np.ndarray]:

@@ -37,6 +37,10 @@ def _inject(inputs, out, **other):
     return ["inject", "--out", out, *(w for k, p in paths.items() for w in (f"--{k}", p))]
 
 
+ONE = ("--processes", 1)
+"""Where work is begun: others than this process would import all anew."""
+
+
 def test_missing_catalogue_folder(refused, tmp_path):
     said = refused("bank", "cosmos", "--cosmos-dir", tmp_path / "no", "--out-h5", tmp_path / "b.h5")
     assert "does not exist; give the folder that galsim_download_cosmos made" in said
@@ -65,7 +69,8 @@ def test_truncated_catalogue_files(refused, real_data, tmp_path, victim):
         shutil.copyfile(path, source / path.name)
     whole = (source / victim).read_bytes()
     (source / victim).write_bytes(whole[: len(whole) // 2])
-    said = refused("bank", "cosmos", "--cosmos-dir", source, "--out-h5", tmp_path / "b.h5")
+    words = ("--cosmos-dir", source, "--out-h5", tmp_path / "b.h5", *ONE)
+    said = refused("bank", "cosmos", *words)
     assert "download it again" in said or "RealGalaxyCatalog" in said
     assert [p.name for p in tmp_path.iterdir()] == ["cosmos"]
 
@@ -73,7 +78,7 @@ def test_truncated_catalogue_files(refused, real_data, tmp_path, victim):
 def test_more_sources_than_survive_says_how_many_do(refused, real_data, tmp_path):
     said = refused(
         "bank", "cosmos", "--cosmos-dir", real_data / "hst_cosmos_100",
-        "--out-h5", tmp_path / "b.h5", "--n-sources", 90,
+        "--out-h5", tmp_path / "b.h5", "--n-sources", 90, *ONE,
     )  # fmt: skip
     assert "of 100 galaxies survive the cuts, 90 were asked for" in said
     assert not list(tmp_path.iterdir())
@@ -82,7 +87,7 @@ def test_more_sources_than_survive_says_how_many_do(refused, real_data, tmp_path
 def test_psf_narrower_than_the_original(refused, real_data, tmp_path):
     said = refused(
         "bank", "cosmos", "--cosmos-dir", real_data / "hst_cosmos_100",
-        "--out-h5", tmp_path / "b.h5", "--intrinsic-psf-fwhm-arcsec", 0.08,
+        "--out-h5", tmp_path / "b.h5", "--intrinsic-psf-fwhm-arcsec", 0.08, *ONE,
     )  # fmt: skip
     assert "narrower than the original PSF" in said
     assert "use 0.15 or more" in said
@@ -191,14 +196,16 @@ def test_flags_override_the_settings_file(inputs, tmp_path, capfd):
     path.write_text("[plan]\nseed = 7\ntheta_E_min_arcsec = 3.0\ntheta_E_max_arcsec = 4.0\n")
     out = tmp_path / "plan"
     words = ["plan", "--cutouts", inputs / "cutouts", "--bank", inputs / "bank.h5", "--out", out]
-    assert run([str(w) for w in [*words, "--config", path, "--seed", 9]]) == 0, capfd.readouterr()
+    assert run([str(w) for w in [*words, "--config", path, "--seed", 9, *ONE]]) == 0, (
+        capfd.readouterr()
+    )
     settings = json.loads(metadata_of(out / "part-00000.parquet")["dhs.config"])
     assert (settings["seed"], settings["theta_E_max_arcsec"]) == (9, 4.0)
 
 
 def test_stamp_folder_of_another_run(refused, inputs, tmp_path):
     out = tmp_path / "out"
-    words = [str(w) for w in _inject(inputs, out)]
+    words = [str(w) for w in (*_inject(inputs, out), *ONE)]
     assert run(words) == 0
     before = sorted((p.name, p.stat().st_mtime_ns) for p in out.iterdir())
     said = refused(*words, "--render-tolerance", 0.002)

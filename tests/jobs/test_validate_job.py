@@ -1,13 +1,11 @@
 """Validation reads the files back: planted faults in them fire their gates and the exit code."""
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +16,9 @@ from darkhaloscope.cli import run
 from darkhaloscope.config import Plan
 from darkhaloscope.io.files import read_json, write_json
 from darkhaloscope.io.parts import RECORD, digest_of_parts
-from darkhaloscope.jobs import validate
 from darkhaloscope.jobs.looks import look_at
 from darkhaloscope.jobs.plan import plan
-from flow import make_stamps
+from flow import make_stamps, no_report
 from memory import peaks_mib
 
 FEW = ["--sheet-pairs", "1", "--lenstronomy-rows", "2"]
@@ -53,19 +50,9 @@ def _findings(folder) -> dict[str, dict]:
     return {f["gate"]: f for f in read_json(folder / "findings.json")["findings"]}
 
 
-@contextlib.contextmanager
-def _no_report():
-    """Drawing is a good part of judging a small set."""
-    with (
-        mock.patch.object(validate, "report", return_value=""),
-        mock.patch.object(validate, "completeness_figures", return_value=[]),
-    ):
-        yield
-
-
 def _judge(stamps, inputs, capfd) -> tuple[int, dict[str, str]]:
     """Exit code and levels."""
-    with _no_report():
+    with no_report():
         code = run(_words(stamps, inputs))
     capfd.readouterr()
     return code, {gate: f["level"] for gate, f in _findings(stamps).items()}
@@ -105,7 +92,7 @@ def test_the_report_is_the_same_twice(healthy, inputs, tmp_path):
 
 
 def test_without_the_bank_replay_is_skipped_and_says_so(copy):
-    with _no_report():
+    with no_report():
         assert run(["validate", str(copy), *HERE]) == 0
     findings = _findings(copy)
     assert findings["physics.replay"]["level"] == "skip"
@@ -280,7 +267,7 @@ def test_scores_without_their_columns_are_refused(copy, tmp_path, capfd):
 def test_a_set_seen_by_two_processes_is_judged_the_same(copy, inputs, capfd):
     for processes in "12":
         words = ["validate", str(copy), "--out", str(copy.parent / processes)]
-        with _no_report():
+        with no_report():
             assert run([*words, "--processes", processes]) == 0
     capfd.readouterr()
     one, two = ((copy.parent / n / "findings.json").read_bytes() for n in "12")
