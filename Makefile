@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning kills recovery sky docs lock clean
+.PHONY: demo test check lint types format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning kills recovery sky docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -16,11 +16,15 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev
 	$(BIN)/pytest -n auto $(ARGS)
 
-check: $(VENV)/.dev
+check: lint types
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
 	$(BIN)/python docs/make.py --check
+
+types: $(VENV)/.dev
+	$(BIN)/pyright
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -90,10 +94,10 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml requirements.lock
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.core
-	@echo "Installing what tests and checks need ..."
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml requirements.lock
+	@echo "Installing what tests and checks need (some minutes) ..."
 	$(PIP) --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.core $@
 
 # Resolve once, by hand, when dependencies change; torch stays pinned so that no newer build comes in.
 lock: $(VENV)/bin/python
