@@ -1,4 +1,4 @@
-"""What every test shares: one torch thread, repeatable hypothesis, and where real data lie."""
+"""What every test shares: one torch thread, repeatable hypothesis, a small run, and real data."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+
+from flow import inputs, stamps
+
+__all__ = ["inputs", "stamps"]
 
 torch.set_num_threads(1)
 settings.register_profile("dhs", deadline=None, derandomize=True, max_examples=50)

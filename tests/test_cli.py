@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from darkhaloscope.cli import run
-from flow import inputs  # noqa: F401  (a fixture)
 
 
 @pytest.fixture
@@ -32,10 +31,14 @@ def _cutout(path, shape=(48, 48, 3), fill=None, **meta):
     np.savez(path, cutout=image, **({"meta_ra": 10.0, "meta_dec": -5.0} | meta))
 
 
-def _inject(inputs, out, **other):  # noqa: F811
+def _inject(inputs, out, **other):
     names = {"plan": "plan", "cutouts": "cutouts", "bank": "bank.h5"}
     paths = {key: inputs / name for key, name in names.items()} | other
     return ["inject", "--out", out, *(w for k, p in paths.items() for w in (f"--{k}", p))]
+
+
+ONE = ("--processes", 1)
+"""Where work is begun: others than this process would import all anew."""
 
 
 def test_missing_catalogue_folder(refused, tmp_path):
@@ -66,7 +69,8 @@ def test_truncated_catalogue_files(refused, real_data, tmp_path, victim):
         shutil.copyfile(path, source / path.name)
     whole = (source / victim).read_bytes()
     (source / victim).write_bytes(whole[: len(whole) // 2])
-    said = refused("bank", "cosmos", "--cosmos-dir", source, "--out-h5", tmp_path / "b.h5")
+    words = ("--cosmos-dir", source, "--out-h5", tmp_path / "b.h5", *ONE)
+    said = refused("bank", "cosmos", *words)
     assert "download it again" in said or "RealGalaxyCatalog" in said
     assert [p.name for p in tmp_path.iterdir()] == ["cosmos"]
 
@@ -74,7 +78,7 @@ def test_truncated_catalogue_files(refused, real_data, tmp_path, victim):
 def test_more_sources_than_survive_says_how_many_do(refused, real_data, tmp_path):
     said = refused(
         "bank", "cosmos", "--cosmos-dir", real_data / "hst_cosmos_100",
-        "--out-h5", tmp_path / "b.h5", "--n-sources", 90,
+        "--out-h5", tmp_path / "b.h5", "--n-sources", 90, *ONE,
     )  # fmt: skip
     assert "of 100 galaxies survive the cuts, 90 were asked for" in said
     assert not list(tmp_path.iterdir())
@@ -83,14 +87,14 @@ def test_more_sources_than_survive_says_how_many_do(refused, real_data, tmp_path
 def test_psf_narrower_than_the_original(refused, real_data, tmp_path):
     said = refused(
         "bank", "cosmos", "--cosmos-dir", real_data / "hst_cosmos_100",
-        "--out-h5", tmp_path / "b.h5", "--intrinsic-psf-fwhm-arcsec", 0.08,
+        "--out-h5", tmp_path / "b.h5", "--intrinsic-psf-fwhm-arcsec", 0.08, *ONE,
     )  # fmt: skip
     assert "narrower than the original PSF" in said
     assert "use 0.15 or more" in said
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.95])
-def test_truncated_bank(refused, inputs, tmp_path, keep):  # noqa: F811
+def test_truncated_bank(refused, inputs, tmp_path, keep):
     data = (inputs / "bank.h5").read_bytes()
     broken = tmp_path / "broken.h5"
     broken.write_bytes(data[: int(len(data) * keep)])
@@ -99,12 +103,12 @@ def test_truncated_bank(refused, inputs, tmp_path, keep):  # noqa: F811
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_bank(refused, inputs, tmp_path):  # noqa: F811
+def test_missing_bank(refused, inputs, tmp_path):
     said = refused(*_inject(inputs, tmp_path / "out", bank=tmp_path / "no.h5"))
     assert "does not exist; make one with `dhs bank hybrid`" in said
 
 
-def test_bank_of_zero_flux(refused, inputs, tmp_path):  # noqa: F811
+def test_bank_of_zero_flux(refused, inputs, tmp_path):
     dark = tmp_path / "dark.h5"
     shutil.copyfile(inputs / "bank.h5", dark)
     with h5py.File(dark, "r+") as file:
@@ -157,7 +161,7 @@ def test_psf_of_no_width(refused, tmp_path):
         ("--stamp-size-pix", "64", "larger than the cutouts (48 pixels)"),
     ],
 )
-def test_impossible_settings(refused, inputs, tmp_path, flag, value, words):  # noqa: F811
+def test_impossible_settings(refused, inputs, tmp_path, flag, value, words):
     said = refused(
         "plan", "--cutouts", inputs / "cutouts", "--bank", inputs / "bank.h5",
         "--out", tmp_path / "plan", flag, value,
@@ -183,7 +187,7 @@ def test_bad_settings_files(refused, tmp_path, text, words):
     assert not (tmp_path / "demo").exists()
 
 
-def test_flags_override_the_settings_file(inputs, tmp_path, capfd):  # noqa: F811
+def test_flags_override_the_settings_file(inputs, tmp_path, capfd):
     import json
 
     from darkhaloscope.io.tables import metadata_of
@@ -192,14 +196,16 @@ def test_flags_override_the_settings_file(inputs, tmp_path, capfd):  # noqa: F81
     path.write_text("[plan]\nseed = 7\ntheta_E_min_arcsec = 3.0\ntheta_E_max_arcsec = 4.0\n")
     out = tmp_path / "plan"
     words = ["plan", "--cutouts", inputs / "cutouts", "--bank", inputs / "bank.h5", "--out", out]
-    assert run([str(w) for w in [*words, "--config", path, "--seed", 9]]) == 0, capfd.readouterr()
+    assert run([str(w) for w in [*words, "--config", path, "--seed", 9, *ONE]]) == 0, (
+        capfd.readouterr()
+    )
     settings = json.loads(metadata_of(out / "part-00000.parquet")["dhs.config"])
     assert (settings["seed"], settings["theta_E_max_arcsec"]) == (9, 4.0)
 
 
-def test_stamp_folder_of_another_run(refused, inputs, tmp_path):  # noqa: F811
+def test_stamp_folder_of_another_run(refused, inputs, tmp_path):
     out = tmp_path / "out"
-    words = [str(w) for w in _inject(inputs, out)]
+    words = [str(w) for w in (*_inject(inputs, out), *ONE)]
     assert run(words) == 0
     before = sorted((p.name, p.stat().st_mtime_ns) for p in out.iterdir())
     said = refused(*words, "--render-tolerance", 0.002)
@@ -207,18 +213,18 @@ def test_stamp_folder_of_another_run(refused, inputs, tmp_path):  # noqa: F811
     assert before == sorted((p.name, p.stat().st_mtime_ns) for p in out.iterdir())
 
 
-def test_folder_with_foreign_files(refused, inputs, tmp_path):  # noqa: F811
+def test_folder_with_foreign_files(refused, inputs, tmp_path):
     (tmp_path / "thesis.tex").write_text("do not touch")
     said = refused(*_inject(inputs, tmp_path))
     assert "is not empty and holds no run" in said
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_validate_of_nothing_and_of_an_unfinished_set(refused, inputs, tmp_path):  # noqa: F811
+def test_validate_of_nothing_and_of_an_unfinished_set(refused, inputs, tmp_path):
     assert "holds no finished stamp set" in refused("validate", tmp_path)
 
 
-def test_no_processes(refused, inputs, tmp_path):  # noqa: F811
+def test_no_processes(refused, inputs, tmp_path):
     said = refused(*_inject(inputs, tmp_path / "out"), "--processes", 0)
     assert "--processes must be at least 1, got 0" in said
 
@@ -233,6 +239,6 @@ def test_no_processes(refused, inputs, tmp_path):  # noqa: F811
         (["--engine", "dask"], "dask"),
     ],
 )
-def test_engines_that_cannot_be(refused, inputs, tmp_path, words, said):  # noqa: F811
+def test_engines_that_cannot_be(refused, inputs, tmp_path, words, said):
     assert said in refused(*_inject(inputs, tmp_path / "out"), *words)
     assert not (tmp_path / "out").exists()

@@ -16,7 +16,7 @@ from cluster import cluster, lacking
 from darkhaloscope.cli import run
 from darkhaloscope.io.parts import RECORD, digest_of_parts, parts_in
 from darkhaloscope.jobs.engine import Local
-from flow import PLAN, inputs, stamps  # noqa: F401  (fixtures)
+from flow import PLAN
 from s3 import BUCKET, bucket
 
 ENTRY = Path(stage.__file__)
@@ -59,7 +59,7 @@ def settings(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def store(inputs):  # noqa: F811
+def store(inputs):
     """The inputs in an object store, the plan where its experiment has it."""
     with bucket() as client:
         for path in [inputs / "bank.h5", *(inputs / "cutouts").glob("*")]:
@@ -107,7 +107,7 @@ class Submitter:
 
 
 @pytest.fixture(scope="module")
-def submitted(inputs, store, settings, tmp_path_factory):  # noqa: F811
+def submitted(inputs, store, settings, tmp_path_factory):
     """A plan into a folder; stamps into the store, all inputs there; and a refusal."""
     if why := lacking():
         pytest.skip(f"no Spark cluster here: {why}")
@@ -120,7 +120,7 @@ def submitted(inputs, store, settings, tmp_path_factory):  # noqa: F811
 
 
 @pytest.mark.xdist_group("spark")
-def test_a_submitted_plan_in_a_folder_is_this_machines(submitted, inputs):  # noqa: F811
+def test_a_submitted_plan_in_a_folder_is_this_machines(submitted, inputs):
     folder, done, _, _ = submitted
     assert done.returncode == 0, done.stdout
     assert [path.name for path in folder.iterdir()] == ["manifests"]
@@ -129,7 +129,7 @@ def test_a_submitted_plan_in_a_folder_is_this_machines(submitted, inputs):  # no
 
 
 @pytest.mark.xdist_group("spark")
-def test_submitted_stamps_in_a_store_are_this_machines(submitted, store, stamps):  # noqa: F811
+def test_submitted_stamps_in_a_store_are_this_machines(submitted, store, stamps):
     _, _, done, _ = submitted
     assert done.returncode == 0, done.stdout
     for path in [stamps / RECORD, *parts_in(stamps)]:
@@ -144,7 +144,7 @@ def test_a_refusal_is_the_exit_code_of_spark_submit(submitted):
     assert "--source-mode is cosmos, but the sources of" in done.stdout
 
 
-def test_a_set_with_too_few_usable_rows_fails(inputs, tmp_path, capfd, monkeypatch):  # noqa: F811
+def test_a_set_with_too_few_usable_rows_fails(inputs, tmp_path, capfd, monkeypatch):
     """The cutouts have no PSF images: every row goes to quarantine."""
     monkeypatch.setattr(stage, "spark", lambda: contextlib.nullcontext(Local()))
     (tmp_path / EXPERIMENT).mkdir(parents=True)
@@ -155,7 +155,7 @@ def test_a_set_with_too_few_usable_rows_fails(inputs, tmp_path, capfd, monkeypat
 
 
 @pytest.fixture
-def refused(inputs, tmp_path, capfd, monkeypatch):  # noqa: F811
+def refused(inputs, tmp_path, capfd, monkeypatch):
     """What stage.py says to words that it must refuse before it asks for a Spark."""
 
     def no_spark():
@@ -209,7 +209,7 @@ def test_names_that_leave_the_layout(refused, flag, name):
     assert "is no name of a folder" in refused("4a", **{flag: name})
 
 
-def test_another_salt_than_the_plan_has(inputs, tmp_path, capfd):  # noqa: F811
+def test_another_salt_than_the_plan_has(inputs, tmp_path, capfd):
     made = tmp_path / EXPERIMENT
     made.mkdir(parents=True)
     (made / "manifests").symlink_to(inputs / "plan")
@@ -225,7 +225,7 @@ def test_stage_may_stand_anywhere_and_have_either_name():
     assert stage.verb_first(["--x", "1", "--stage", "inject"]) == ["inject", "--x", "1"]
 
 
-def test_settings_of_a_file_reach_the_stage(inputs, settings, tmp_path, monkeypatch):  # noqa: F811
+def test_settings_of_a_file_reach_the_stage(inputs, settings, tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(stage, "spark", contextlib.nullcontext)
     monkeypatch.setattr(stage, "plan_all", lambda *those: given.extend(those))

@@ -17,7 +17,6 @@ from darkhaloscope.io.bank import read_bank
 from darkhaloscope.io.parts import parts_in
 from darkhaloscope.jobs import looks
 from darkhaloscope.jobs.banks import bank_hybrid
-from darkhaloscope.jobs.engine import Local
 from darkhaloscope.jobs.inject import inject_all
 from darkhaloscope.jobs.plan import plan
 from darkhaloscope.jobs.synthetic import cutouts_synthetic
@@ -31,9 +30,9 @@ def healthy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("healthy")
     bank, cutouts, rows, stamps = (folder / n for n in ("bank.h5", "cutouts", "plan", "stamps"))
     bank_hybrid(bank, BankHybrid(n_sources=60))
-    cutouts_synthetic(cutouts, CutoutsSynthetic(n_hosts=HOSTS), 2)
+    cutouts_synthetic(cutouts, CutoutsSynthetic(n_hosts=HOSTS), 1)
     plan(rows, cutouts, bank, Plan(spiral_fraction=0.5))
-    inject_all(stamps, rows, cutouts, bank, Inject(), Local(2))
+    inject_all(stamps, rows, cutouts, bank, Inject())
     tables = [t for p in parts_in(stamps) for t in looks.whole_pairs(looks.pieces_of(p))]
     return {n: np.concatenate([t[n] for t in tables]) for n in tables[0]}, read_bank(bank)
 

@@ -11,7 +11,7 @@ from darkhaloscope.jobs import synthetic
 from darkhaloscope.jobs.cutout_store import quarantined
 from darkhaloscope.jobs.synthetic import cutouts_synthetic, synthetic_row
 from darkhaloscope.schema import CUTOUTS, HOST_KINDS
-from memory import peak_mib
+from memory import peaks_mib
 
 SMALL = CutoutsSynthetic(n_hosts=10, n_look_alikes=7, size_pix=48, missing_band_rate=0.0)
 
@@ -95,8 +95,6 @@ def test_a_row_tells_all_that_was_drawn():
 
 
 def test_memory_is_flat_in_the_number_of_hosts(tmp_path):
-    peak = [
-        peak_mib(cutouts_synthetic, tmp_path / str(n), CutoutsSynthetic(n_hosts=n, size_pix=32), 1)
-        for n in (720, 2160)
-    ]
+    calls = [(tmp_path / str(n), CutoutsSynthetic(n_hosts=n, size_pix=32), 1) for n in (720, 2160)]
+    peak = peaks_mib(cutouts_synthetic, *calls)
     assert peak[1] < peak[0] + 40, f"MiB: {peak}"

@@ -1,13 +1,11 @@
 """Validation reads the files back: planted faults in them fire their gates and the exit code."""
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +16,16 @@ from darkhaloscope.cli import run
 from darkhaloscope.config import Plan
 from darkhaloscope.io.files import read_json, write_json
 from darkhaloscope.io.parts import RECORD, digest_of_parts
-from darkhaloscope.jobs import validate
 from darkhaloscope.jobs.looks import look_at
 from darkhaloscope.jobs.plan import plan
-from flow import make_stamps
-from memory import peak_mib
+from flow import make_stamps, no_report
+from memory import peaks_mib
 
 FEW = ["--sheet-pairs", "1", "--lenstronomy-rows", "2"]
-"""Reports are drawn in each of these tests; one pair a sheet will do."""
+"""One pair a sheet will do where a report is drawn."""
+
+HERE = ["--processes", "1"]
+"""Processes of their own import all anew; two are for the tests that are about them."""
 
 
 @pytest.fixture
@@ -33,24 +33,29 @@ def copy(stamps, tmp_path):
     return shutil.copytree(stamps, tmp_path / "stamps")
 
 
-@contextlib.contextmanager
-def _no_report():
-    """Drawing is a good part of judging a small set."""
-    with (
-        mock.patch.object(validate, "report", return_value=""),
-        mock.patch.object(validate, "completeness_figures", return_value=[]),
-    ):
-        yield
+@pytest.fixture(scope="module")
+def healthy(stamps, inputs, tmp_path_factory):
+    """A healthy set that was judged, with its report."""
+    folder = shutil.copytree(stamps, tmp_path_factory.mktemp("healthy") / "stamps")
+    assert run(_words(folder, inputs)) == 0
+    return folder
 
 
-def _judge(stamps, inputs, capfd, drawn=False) -> tuple[int, dict[str, str]]:
-    """Exit code and levels. drawn : with a report"""
-    words = ["validate", str(stamps), "--bank", str(inputs / "bank.h5"), "--replay-rows", "20"]
-    with contextlib.nullcontext() if drawn else _no_report():
-        code = run([*words, *FEW])
+def _words(stamps, inputs, *more) -> list[str]:
+    words = ["validate", stamps, "--bank", inputs / "bank.h5", "--replay-rows", "20", *more]
+    return [*map(str, words), *FEW, *HERE]
+
+
+def _findings(folder) -> dict[str, dict]:
+    return {f["gate"]: f for f in read_json(folder / "findings.json")["findings"]}
+
+
+def _judge(stamps, inputs, capfd) -> tuple[int, dict[str, str]]:
+    """Exit code and levels."""
+    with no_report():
+        code = run(_words(stamps, inputs))
     capfd.readouterr()
-    found = read_json(stamps / "findings.json")["findings"]
-    return code, {f["gate"]: f["level"] for f in found}
+    return code, {gate: f["level"] for gate, f in _findings(stamps).items()}
 
 
 def _rewrite(stamps, change, seal=True) -> None:
@@ -70,29 +75,26 @@ def _failing(levels) -> set[str]:
     return {gate for gate, level in levels.items() if level == "fail"}
 
 
-def test_a_healthy_set_passes_and_replays_exactly(copy, inputs, capfd):
-    code, levels = _judge(copy, inputs, capfd, drawn=True)
-    assert code == 0
-    assert levels["physics.replay"] == "pass"
-    assert not _failing(levels)
-    findings = {f["gate"]: f for f in read_json(copy / "findings.json")["findings"]}
+def test_a_healthy_set_passes_and_replays_exactly(healthy):
+    findings = _findings(healthy)
+    assert findings["physics.replay"]["level"] == "pass"
+    assert not _failing({gate: f["level"] for gate, f in findings.items()})
     assert findings["physics.replay"]["measured"].startswith("largest difference 0 nmgy over 20")
-    page = (copy / "report.html").read_text()
+    page = (healthy / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 10
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
-def test_the_report_is_the_same_twice(copy, inputs, capfd):
-    _judge(copy, inputs, capfd)
-    first = (copy / "report.html").read_bytes()
-    _judge(copy, inputs, capfd)
-    assert (copy / "report.html").read_bytes() == first
+def test_the_report_is_the_same_twice(healthy, inputs, tmp_path):
+    first = (healthy / "report.html").read_bytes()
+    assert run(_words(healthy, inputs, "--out", tmp_path)) == 0
+    assert (tmp_path / "report.html").read_bytes() == first
 
 
-def test_without_the_bank_replay_is_skipped_and_says_so(copy, capfd):
-    assert run(["validate", str(copy)]) == 0
-    capfd.readouterr()
-    findings = {f["gate"]: f for f in read_json(copy / "findings.json")["findings"]}
+def test_without_the_bank_replay_is_skipped_and_says_so(copy):
+    with no_report():
+        assert run(["validate", str(copy), *HERE]) == 0
+    findings = _findings(copy)
     assert findings["physics.replay"]["level"] == "skip"
     assert "Give --bank" in findings["physics.replay"]["advice"]
 
@@ -191,9 +193,8 @@ def test_failures_of_one_kind_only_are_seen(copy, inputs, capfd):
     assert _failing(levels) == {"balance.failures"}
 
 
-def test_findings_are_json_with_all_that_a_script_needs(copy, inputs, capfd):
-    _judge(copy, inputs, capfd)
-    for finding in json.loads((copy / "findings.json").read_text())["findings"]:
+def test_findings_are_json_with_all_that_a_script_needs(healthy):
+    for finding in json.loads((healthy / "findings.json").read_text())["findings"]:
         said = {"gate", "level", "measured", "limit", "n", "about", "advice", "number"}
         assert said == set(finding)
         if finding["gate"].startswith("probe.") and finding["level"] != "skip":
@@ -201,13 +202,15 @@ def test_findings_are_json_with_all_that_a_script_needs(copy, inputs, capfd):
             assert number["low"] <= number["value"] <= number["high"] and number["n"] == 24
 
 
-@pytest.mark.parametrize("threads", ["1", "4"])
-def test_the_verdict_does_not_depend_on_the_machines_cores(copy, inputs, threads):
-    """The last bits of a render depend on the number of threads; replay compares to the bit."""
+def test_the_verdict_does_not_depend_on_the_machines_cores(copy, inputs):
+    """The last bits of a render depend on the number of threads; replay compares to the bit.
+
+    The set was made by one thread, and all other tests judge with one.
+    """
     words = ["validate", copy, "--bank", inputs / "bank.h5", "--replay-rows", "40", *FEW]
     done = subprocess.run(
         [sys.executable, "-m", "darkhaloscope.cli", *map(str, words)],
-        env=os.environ | {"OMP_NUM_THREADS": threads},
+        env=os.environ | {"OMP_NUM_THREADS": "4"},
         capture_output=True,
         text=True,
         check=False,
@@ -227,7 +230,7 @@ def _scored(stamps, path, change=lambda scores: scores):
 
 def test_completeness_is_that_of_a_model_where_its_scores_are_given(copy, tmp_path, capfd):
     scores = _scored(copy, tmp_path / "scores.csv")
-    assert run(["validate", str(copy), "--scores", str(scores), *FEW]) == 0
+    assert run(["validate", str(copy), "--scores", str(scores), *FEW, *HERE]) == 0
     found = read_json(copy / "findings.json")["completeness"]
     assert found["recovered"] == "score >= 0.5, of 24 lenses with a score"
     cells = [cell for cell in found["arc S/N"] if cell["n"]]
@@ -248,7 +251,7 @@ def test_completeness_is_that_of_a_model_where_its_scores_are_given(copy, tmp_pa
 )
 def test_scores_that_cannot_be_used_are_refused(copy, tmp_path, capfd, change, words):
     scores = _scored(copy, tmp_path / "scores.csv", change)
-    assert run(["validate", str(copy), "--scores", str(scores), *FEW]) == 2
+    assert run(["validate", str(copy), "--scores", str(scores), *FEW, *HERE]) == 2
     assert words in " ".join(capfd.readouterr().err.split())
 
 
@@ -263,8 +266,9 @@ def test_scores_without_their_columns_are_refused(copy, tmp_path, capfd):
 
 def test_a_set_seen_by_two_processes_is_judged_the_same(copy, inputs, capfd):
     for processes in "12":
-        words = ["validate", str(copy), "--out", str(copy.parent / processes), *FEW]
-        assert run([*words, "--processes", processes]) == 0
+        words = ["validate", str(copy), "--out", str(copy.parent / processes)]
+        with no_report():
+            assert run([*words, "--processes", processes]) == 0
     capfd.readouterr()
     one, two = ((copy.parent / n / "findings.json").read_bytes() for n in "12")
     assert one == two
@@ -274,7 +278,7 @@ def test_the_page_counts_the_set_and_not_the_sample(copy, capfd):
     record = read_json(copy / RECORD)
     record["usable"]["lens"] = 60  # as if the set were larger: two pairs in three are looked at
     write_json(copy / RECORD, record)
-    assert run(["validate", str(copy), "--sample-pairs", "40", *FEW]) == 0
+    assert run(["validate", str(copy), "--sample-pairs", "40", *FEW, *HERE]) == 0
     capfd.readouterr()
     page = " ".join((copy / "report.html").read_text().split())
     assert "<dt>stamps</dt><dd>144</dd>" in page and "<dt>unique hosts</dt><dd>24</dd>" in page
@@ -295,15 +299,16 @@ def _seen(folder: Path, share: float) -> None:
 
 def test_memory_does_not_grow_with_the_set(stamps, tmp_path):
     """Twenty times the rows, the same sample."""
-    peaks = []
+    calls = []
     for copies in (1, 20):
         folder = tmp_path / str(copies)
         folder.mkdir()
         for n in range(copies):
             for i, part in enumerate(sorted(stamps.glob("part-*.parquet"))):
                 (folder / f"part-{5 * n + i:05d}.parquet").symlink_to(part)
-        peaks.append(peak_mib(_seen, folder, 0.5 / copies))
-    assert peaks[1] < peaks[0] + 40
+        calls.append((folder, 0.5 / copies))
+    one, twenty = peaks_mib(_seen, *calls)
+    assert twenty < one + 40
 
 
 def test_lenses_alone_are_judged_as_far_as_they_can_be(inputs, tmp_path, capfd):

@@ -5,10 +5,7 @@ import numpy as np
 from darkhaloscope.jobs.looks import look_at
 from darkhaloscope.sim.caustics import N_CURVE, Arcs
 from darkhaloscope.sim.forecast import forecast_snr
-from flow import inputs, stamps
 from tolerance import assert_ratio
-
-__all__ = ["inputs", "stamps"]
 
 
 def test_a_point_has_the_signal_of_its_psf():

@@ -1,6 +1,8 @@
 """Networks: ConvNeXt and ResNet of the transformers library, EfficientNetV2 of our own blocks."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -104,15 +106,15 @@ def _resnet(cfg: Train) -> tuple[nn.Module, int]:
     return library.ResNetModel(config), widths[-1]
 
 
-def _library():
+def _library() -> Any:
+    """The transformers library; by name, for its 2,000 modules would be type-checked otherwise."""
     try:
-        import transformers
+        return import_module("transformers")
     except ImportError as error:
         raise DhsError(
             "networks come from the transformers library, which is not installed; "
             "pip install 'darkhaloscope[learn]'"
         ) from error
-    return transformers
 
 
 def _load(backbone: nn.Module, source: str, channels: int) -> None:

@@ -1,3 +1,0 @@
-from flow import inputs, stamps
-
-__all__ = ["inputs", "stamps"]
