@@ -10,7 +10,7 @@ PIP := $(VENV)/bin/python -m pip install --no-compile --quiet --disable-pip-vers
 COMPILE := $(VENV)/bin/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning bench-coverage kills recovery sky docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning bench-coverage kills recovery sky docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -18,15 +18,11 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev
 	$(BIN)/pytest -n auto $(ARGS)
 
-check: lint types
-
-lint: $(VENV)/.dev
+check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python docs/make.py --check
-
-types: $(VENV)/.dev
 	$(BIN)/pyright
+	$(BIN)/python docs/make.py --check
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
