@@ -61,6 +61,9 @@ def test_pictures_are_of_the_stamps_that_were_scored(stamps, made, tmp_path):
     for title in ("Injected lenses found", "Injected lenses missed", "Completeness"):
         assert f">{title}</h3>" in html
     assert found["recall.anchors"]["measured"] == "none scored"
+    said = json.loads((tmp_path / "evaluation.json").read_text())["completeness"]
+    cells = said["depth, r"]  # a lens beyond the axis is in none
+    assert lens.sum() / 2 < sum(cell["n"] for cell in cells) <= lens.sum()
 
 
 def test_csv_of_another_program_is_taken_as_well(made, tmp_path):

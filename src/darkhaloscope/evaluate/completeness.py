@@ -1,7 +1,8 @@
 """Completeness: the share of lenses that are recovered, by what makes them hard."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,3 +94,11 @@ def completeness(columns: Columns, recovered: np.ndarray, axes: tuple[Axis, ...]
         share = rate(int(k[number]), int(n[number])) if n[number] else None
         cells.append(Cell(low, high, int(n[number]), share))
     return cells
+
+
+def told(columns: Columns, recovered: np.ndarray, what: str) -> dict[str, Any]:
+    """Completeness along every axis as plain values, and what recovered means, in words."""
+    cells = {axis.name: completeness(columns, recovered, (axis,)) for axis in AXES}
+    return {"recovered": what} | {
+        name: [asdict(cell) for cell in row] for name, row in cells.items()
+    }

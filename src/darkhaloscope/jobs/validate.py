@@ -10,10 +10,9 @@ import numpy as np
 from darkhaloscope.config import Validate
 from darkhaloscope.errors import DhsError
 from darkhaloscope.evaluate.completeness import (
-    AXES,
     VISIBLE_SEEINGS,
     VISIBLE_SNR_G,
-    completeness,
+    told,
     visible,
 )
 from darkhaloscope.evaluate.findings import Finding, Level, passed
@@ -92,12 +91,10 @@ def _judge_ours(
     findings.append(second_opinion(columns, bank, record, cfg.lenstronomy_rows))
     findings.sort(key=lambda finding: _ORDER.index(finding.group))
     lenses, recovered, what = _recovery(_lenses(stamps), scored, cfg)
-    cells = {axis.name: completeness(lenses, recovered, (axis,)) for axis in AXES}
     said = {
         "digest": record["digest"],
         "findings": [asdict(f) for f in findings],
-        "completeness": {"recovered": what}
-        | {name: [asdict(cell) for cell in row] for name, row in cells.items()},
+        "completeness": told(lenses, recovered, what),
     }
     curves = completeness_figures(lenses, recovered, what)
     return findings, said, report(stamps, columns, look.tally, findings, record, cfg, curves)
