@@ -58,7 +58,7 @@ def test_pictures_are_of_the_stamps_that_were_scored(stamps, made, tmp_path):
     rows["logit"] = np.where(lens, 1.0, -1.0) * np.linspace(-0.5, 3, n)
     rows["score"] = 1 / (1 + np.exp(-rows["logit"]))
     _, found, html = _evaluated(tmp_path, _write(tmp_path / "in.parquet", rows, stamps))
-    for title in ("Injected lenses found", "Injected lenses missed", "Completeness"):
+    for title in ("Injected lenses found", "Injected lenses missed", "Completeness by arc S/N"):
         assert f">{title}</h3>" in html
     assert found["recall.anchors"]["measured"] == "none scored"
     said = json.loads((tmp_path / "evaluation.json").read_text())["completeness"]

@@ -8,18 +8,21 @@ from matplotlib.patches import Rectangle
 from darkhaloscope.evaluate.completeness import AXES, THIN, Axis, Cell, completeness
 from darkhaloscope.report.canvas import INK, SET_COLOUR, FigurePng, finish, plain_axes, png_bytes
 
-_SURFACE = (AXES[3], AXES[0])
+_SIZE, _SNR, _DEPTH, _SOURCE = AXES
+_SURFACES = ((_SOURCE, _SIZE), (_SNR, _SIZE), (_DEPTH, _SIZE))
+"""Axes along and up."""
 
 
 def completeness_figures(
     columns: Mapping[str, np.ndarray], recovered: np.ndarray, what: str
 ) -> list[FigurePng]:
-    """One figure an axis, and the surface of source brightness and theta_E over PSF.
+    """Surfaces of theta_E over PSF with source brightness, S/N and depth, and one figure an axis.
 
     columns : of lenses; recovered : (lens,) bool; what : what recovered means, in words
     """
     curves = [_curve(axis, completeness(columns, recovered, (axis,)), what) for axis in AXES]
-    return [_surface(completeness(columns, recovered, _SURFACE), what), *curves]
+    surfaces = [_surface(axes, completeness(columns, recovered, axes), what) for axes in _SURFACES]
+    return [*surfaces, *curves]
 
 
 def _label(axis: Axis) -> str:
@@ -47,9 +50,10 @@ def _curve(axis: Axis, cells: list[Cell], what: str) -> FigurePng:
     return FigurePng(f"Completeness by {axis.name}", caption, png_bytes(figure))
 
 
-def _surface(cells: list[Cell], what: str) -> FigurePng:
+def _surface(both: tuple[Axis, Axis], cells: list[Cell], what: str) -> FigurePng:
     figure, axes = plain_axes()
-    along, up = _SURFACE
+    along, up = both
+    log = along is _SNR
     for cell in cells:
         (x0, y0), (x1, y1) = cell.low, cell.high
         value = cell.share.value if cell.share else 0.0
@@ -61,12 +65,14 @@ def _surface(cells: list[Cell], what: str) -> FigurePng:
         if cell.share:
             ink = "white" if value > 0.55 else INK
             words = f"{value:.2f}\nn {cell.n}"
-            axes.text((x0 + x1) / 2, (y0 + y1) / 2, words, ha="center", va="center", fontsize=5.5,
+            middle = np.sqrt(x0 * x1) if log else (x0 + x1) / 2
+            axes.text(middle, (y0 + y1) / 2, words, ha="center", va="center", fontsize=5.5,
                       color=ink)  # fmt: skip
     axes.set(xlim=(along.edges[0], along.edges[-1]), ylim=(up.edges[0], up.edges[-1]))
-    finish(axes, _label(along), _label(up), False)
+    finish(axes, _label(along), _label(up), log)
     caption = (
         f"Share recovered and lenses in each cell; darker where more. Recovered: {what}. Dotted: "
         f"fewer than {THIN}; hatched: none."
     )
-    return FigurePng("Completeness", caption, png_bytes(figure))
+    title = f"Completeness by {along.name} and {up.name}"
+    return FigurePng(title, caption, png_bytes(figure))
