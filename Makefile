@@ -10,7 +10,7 @@ PIP := $(VENV)/bin/python -m pip install --no-compile --quiet --disable-pip-vers
 COMPILE := $(VENV)/bin/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning bench-coverage kills recovery sky docs lock clean
+.PHONY: demo test check format bench accuracy scaling bench-banks bench-cutouts bench-engines bench-plan bench-gates bench-validate bench-train bench-stored-or-fly bench-learning bench-intervals kills recovery sky docs lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/dhs demo --out $(OUT)
@@ -50,8 +50,8 @@ bench-engines: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python bench/engines.py
 
 # How often each 95% interval holds the truth, over 2,000 experiments: ten minutes.
-bench-coverage: $(VENV)/.dev
-	PYTHONPATH=tests $(BIN)/python bench/coverage.py
+bench-intervals: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python bench/intervals.py
 
 # SIGKILL runs at random moments, 20 of this machine and 10 of a Spark cluster: a quarter of an hour.
 kills: $(VENV)/.dev

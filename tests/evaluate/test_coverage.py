@@ -1,4 +1,4 @@
-"""95% intervals hold the truth as often as they say; `make bench-coverage` asks 2,000 times."""
+"""95% intervals hold the truth as often as they say; `make bench-intervals` asks 2,000 times."""
 
 import pytest
 

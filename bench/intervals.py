@@ -1,6 +1,6 @@
-"""`make bench-coverage`: how often each 95% interval holds the truth, over 2,000 experiments.
+"""`make bench-intervals`: how often each 95% interval holds the truth, over 2,000 experiments.
 
-python bench/coverage.py [EXPERIMENTS]
+python bench/intervals.py [EXPERIMENTS]
 """
 
 import sys
