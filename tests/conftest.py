@@ -27,6 +27,24 @@ def real_data() -> Path:
     return folder
 
 
+LONGEST = (
+    "test_demo",
+    "test_spark_job",
+    "test_emr_stage",
+    "test_train",
+    "test_validate_job",
+    "test_survey_cutouts_job",
+    "test_sim_compiled",
+    "test_export_job",
+    "test_inject_s3",
+    "test_sky_likeness",
+    "test_kills",
+    "test_preflight_job",
+    "test_grading_browser",
+)
+"""Files that take half a minute or more: they come first, so that no worker is left with one."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that run whole commands come first, so that no worker is left alone with one."""
-    items.sort(key=lambda item: item.path.parent != _REPO / "tests")
+    order = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))

@@ -1,7 +1,6 @@
 """Files that every process of a host shares: fetched once, under a lock, and checked."""
 
 import contextlib
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import cast
 from upath import UPath
 
 from darkhaloscope.errors import DhsError
-from darkhaloscope.io.files import faults, is_remote, sha256
+from darkhaloscope.io.files import alone, faults, is_remote, sha256
 
 FOLDER = "DHS_CACHE"
 """Environment variable that names the folder; else it is among the system's temporary files."""
@@ -64,8 +63,6 @@ def _locked(path: Path, digest: str) -> Iterator[Path]:
     """The file's place in this host's folder, which no other process touches meanwhile."""
     default = Path(tempfile.gettempdir()) / f"darkhaloscope-{os.getuid()}"
     folder = Path(os.environ.get(FOLDER, default))
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{digest[:16] or 'latest'}-{path.name}"
-    with (folder / f".{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder / f".{name}.lock"):
         yield folder / name

@@ -5,6 +5,7 @@ Everything is written under a temporary name and renamed; a store takes a file w
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -106,6 +107,18 @@ def sweep(folder: Path) -> None:
         return
     for leftover in folder.rglob(f".*{_TEMPORARY}"):
         leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock file for the length of a block, waiting while another process holds it.
+
+    Between machines as far as their shared file system locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -137,9 +137,10 @@ class PartStore:
         return {DIGEST_KEY: self.digest} | {f"dhs.{k}": str(v) for k, v in self.identity.items()}
 
 
-def claim(folder: Path, identity: dict[str, Any]) -> PartStore:
+def claim(folder: Path, identity: dict[str, Any], shared: bool = False) -> PartStore:
     """Take a folder for one run, or go on with the same run.
 
+    shared : others may be at work in it, so that what looks left over stays
     Raises DhsError if the folder holds another run's parts, or files that no run made
     """
     if not is_remote(folder) and folder.exists() and not folder.is_dir():
@@ -157,7 +158,8 @@ def claim(folder: Path, identity: dict[str, Any]) -> PartStore:
         raise DhsError(f"{folder} is not empty and holds no run; choose an empty or new folder")
     else:
         write_json(present, identity)
-    sweep(folder)
+    if not shared:
+        sweep(folder)
     return PartStore(folder, identity)
 
 

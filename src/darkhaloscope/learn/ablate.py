@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkhaloscope.config import Plan, Study, Train
+from darkhaloscope.config import Study, Train
 from darkhaloscope.errors import DhsError
 from darkhaloscope.io.bank import open_bank
+from darkhaloscope.io.files import alone
 from darkhaloscope.io.parts import claim
 from darkhaloscope.jobs.engine import Engine
 from darkhaloscope.jobs.hosts import open_cutouts
@@ -83,7 +84,8 @@ def begin(queue: Queue) -> None:
     banks = sorted({queue.bank(name) for name in queue.study.conditions})
     made_from = {f"bank {bank.name}": open_bank(bank).digest() for bank in banks}
     identity = {"stage": "ablate", "config": queue.study.as_json(), **made_from}
-    claim(queue.out, identity | {"cutouts": open_cutouts(queue.cutouts).digest} | versions())
+    identity |= {"cutouts": open_cutouts(queue.cutouts).digest, **versions()}
+    claim(queue.out, identity, shared=True)
 
 
 def work(queue: Queue, share: tuple[int, int] = (0, 1)) -> bool:
@@ -93,28 +95,27 @@ def work(queue: Queue, share: tuple[int, int] = (0, 1)) -> bool:
     """
     runs = queue.runs()
     mine = runs[share[0] :: share[1]]
-    for condition in dict.fromkeys(run.condition for run in mine):
+    for condition in dict.fromkeys(run.condition for run in (runs[0], *mine)):
         _make_set(queue, condition)
-    if queue.judged_on not in {queue.set_of(run.condition) / "stamps" for run in mine}:
-        _make_set(queue, runs[0].condition)
     for i, run in enumerate(mine):
-        if not (queue.scores(run) / DONE).exists():
-            console.print(f"ablate    {run.name}, {i + 1} of {len(mine)}")
-            _train(queue, run)
-            _score(queue, run)
+        with alone(queue.out / "locks" / f"{run.condition}-{run.seed}"):
+            if not (queue.scores(run) / DONE).exists():
+                console.print(f"ablate    {run.name}, {i + 1} of {len(mine)}")
+                _train(queue, run)
+                _score(queue, run)
     return all((queue.scores(run) / DONE).exists() for run in runs)
 
 
 def _make_set(queue: Queue, condition: str) -> None:
     """The set of a condition, where it is not there yet. Its plan's seed is the study's own."""
     folder, bank = queue.set_of(condition), queue.bank(condition)
-    if (folder / DONE).exists():
-        return
-    plan_cfg: Plan = queue.study.stage_of("plan", condition)
-    plan(folder / "plan", queue.cutouts, bank, plan_cfg, queue.engine)
-    inject_cfg = queue.study.stage_of("inject", condition)
-    inject_all(folder / "stamps", folder / "plan", queue.cutouts, bank, inject_cfg, queue.engine)
-    (folder / DONE).touch()
+    plan_cfg, inject_cfg = (queue.study.stage_of(s, condition) for s in ("plan", "inject"))
+    with alone(queue.out / "locks" / folder.name):
+        if not (folder / DONE).exists():
+            plan(folder / "plan", queue.cutouts, bank, plan_cfg, queue.engine)
+            stamps = folder / "stamps"
+            inject_all(stamps, folder / "plan", queue.cutouts, bank, inject_cfg, queue.engine)
+            (folder / DONE).touch()
 
 
 def _settings(queue: Queue, run: Run) -> Train:
