@@ -32,6 +32,8 @@ def columns(rng, plan, **settings) -> dict[str, np.ndarray]:
         "kind": kind,
         "split": split,
         "place": place,
+        "ra_deg": np.full(n, np.nan),
+        "dec_deg": np.full(n, np.nan),
         "visible": np.where(
             (kind == "lens") & (place == "sky") & (np.arange(n) % 3 > 0), "yes", ""
         ),

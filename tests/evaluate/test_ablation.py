@@ -65,6 +65,22 @@ def test_recall_of_seeds_is_that_of_each_alone():
     assert one.value == pytest.approx(np.mean(alone)) and difference.value == 0.0
 
 
+def test_a_side_of_few_lenses_is_not_compared():
+    rng = np.random.default_rng(3)
+    rows = columns(rng, (("lens", "sky", "test", 12), *EVERY[4:7]))
+    logits = {name: rows["logit"] + rng.normal(0, 0.3, (3, len(rows["kind"]))) for name in "ab"}
+    study = compared(rows, roles_of(rows, Evaluate()), logits, (0.01,), 100)
+    assert study.lines == ()
+    assert verdict(study) == "Not resolved: lenses on 20 hosts or more are needed."
+
+
+def test_lenses_that_all_are_found_have_an_interval_all_the_same():
+    study = _study(1, {"a": 20.0, "b": 20.0}, (0.01,))
+    recall = study.lines[0].recall
+    assert recall.value == recall.high == 1.0 and recall.low == pytest.approx(0.947, abs=0.01)
+    assert study.lines[1].beside and study.lines[1].beside.p == 1.0
+
+
 def test_fewer_than_three_seeds_are_refused():
     with pytest.raises(ValueError, match="needs 3 seeds or more, got 2"):
         Trials(np.zeros((2, 5)), np.zeros((2, 5)))

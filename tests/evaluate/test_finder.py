@@ -49,6 +49,24 @@ def test_a_galaxy_is_one_negative_however_often_it_is_scored(rows):
     assert len(roles_of(same, CFG).negatives) == 1601
 
 
+def test_a_galaxy_that_is_a_known_lens_is_no_negative(rows):
+    same = {**rows, "ra_deg": np.full(len(rows["kind"]), 10.0), "dec_deg": np.arange(6698) * 0.01}
+    near = np.flatnonzero((rows["kind"] == "luminous") & (rows["split"] == "test"))[:5]
+    anchors = roles_of(same, CFG).anchors
+    same["dec_deg"][near] = same["dec_deg"][anchors[:5]] + 1 / 3600
+    assert len(roles_of(same, CFG).negatives) == 3095
+
+
+def test_galaxies_in_both_splits_fail(rows, said):
+    assert said["rows.splits"].level is Level.PASS
+    hosts = rows["host_id"].copy()
+    luminous = np.flatnonzero(rows["kind"] == "luminous")
+    hosts[luminous[rows["split"][luminous] == "val"][:7]] = hosts[luminous[:7]]
+    both = {**rows, "host_id": hosts}
+    found = {f.gate: f for f in judge(both, roles_of(both, CFG), CFG)}["rows.splits"]
+    assert (found.level, found.measured) == (Level.FAIL, "7 galaxies")
+
+
 def test_thresholds_come_from_one_split_and_rates_from_the_other(rows, roles):
     at_hundredth, at_thousandth, *others = points(rows, roles, CFG.fpr)
     assert isinstance(at_hundredth, Point) and isinstance(at_thousandth, Point)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from darkhaloscope.cli import run
+from darkhaloscope.errors import DhsError
 from darkhaloscope.io.scores import SOURCE_KEY, read_scored
 from darkhaloscope.io.tables import read_table
 from darkhaloscope.schema import STAMPS
@@ -101,8 +102,37 @@ def test_finders_of_other_rows_are_not_compared(made, tmp_path, capfd):
     assert "no scored row in common" in said
 
 
-def test_rows_without_a_score_are_left_out_and_counted(made, tmp_path):
+def test_rows_without_a_score_count_as_not_found_and_are_told(made, tmp_path):
     table = pq.read_table(made / "one" / "all.parquet").to_pydict()
-    table["score"][:3] = [float("nan")] * 3
-    found = read_scored([_write(tmp_path / "some.parquet", table)])
-    assert found.unscored == 3 and len(found) == len(table["score"]) - 3
+    table["score"][:3] = table["logit"][:3] = [float("nan")] * 3  # injected lenses
+    path = _write(tmp_path / "some.parquet", table)
+    found = read_scored([path])
+    assert found.unscored.sum() == 3 and len(found) == len(table["score"])
+    assert (found.columns["logit"][:3] < found.columns["logit"][3:].min()).all()
+    _, said, _ = _evaluated(tmp_path / "out", path)
+    assert said["rows.unscored"]["measured"] == "3 injected"
+    assert said["recall.injected.at_score"]["number"]["value"] <= 197 / 200
+
+
+def test_ids_that_look_like_numbers_stay_what_they_are(tmp_path):
+    (tmp_path / "s.csv").write_text(
+        "task_id,host_id,kind,split,place,score\n001,007,lens,test,sky,0.5\n"
+        "1,12345678901234567890,luminous,test,sky,0.2\n"
+    )
+    found = read_scored([tmp_path / "s.csv"]).columns
+    assert found["task_id"].tolist() == ["001", "1"]
+    assert found["host_id"].tolist() == ["007", "12345678901234567890"]
+
+
+def test_tables_with_and_without_logits_are_on_one_scale(made, tmp_path):
+    table = pq.read_table(made / "one" / "all.parquet")
+    lens = np.array(table["kind"].to_pylist()) == "lens"
+    pq.write_table(table.filter(pa.array(~lens)), tmp_path / "a.parquet")
+    pq.write_table(table.filter(pa.array(lens)).drop_columns(["logit"]), tmp_path / "b.parquet")
+    found = read_scored([tmp_path]).columns
+    whole = read_scored([made / "one"]).columns
+    logit = dict(zip(whole["task_id"], whole["logit"], strict=True))
+    assert np.allclose([logit[t] for t in found["task_id"]], found["logit"])
+    (tmp_path / "c.csv").write_text("task_id,host_id,kind,split,place,score\na,b,lens,test,sky,7\n")
+    with pytest.raises(DhsError, match=r"scores must lie in \[0, 1\], got 7 to 7"):
+        read_scored([tmp_path / "c.csv"])

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -41,6 +41,8 @@ class Study(Stage):
     plan: Annotated[dict[str, Any], setting("settings of [plan]", default_factory=dict)]
     inject: Annotated[dict[str, Any], setting("settings of [inject]", default_factory=dict)]
     train: Annotated[dict[str, Any], setting("settings of [train]", default_factory=dict)]
+    NOT_OF_THE_RESULT: ClassVar = {"fpr", "resamples", "ensemble"}
+
     conditions: Annotated[
         dict[str, Condition], setting("by name; the others are compared with the first")
     ]
@@ -53,9 +55,11 @@ class Study(Stage):
             raise ValueError(f"fpr must be values between 0 and 1, got {self.fpr}")
         for name, condition in self.conditions.items():
             seeds = self.seeds_of(name)
-            if len(set(seeds)) < 3 or len(seeds) != len(self.seeds):
+            unlike = len(set(seeds)) == len(seeds) and min(seeds, default=-1) >= 0
+            if not unlike or len(seeds) < 3 or len(seeds) != len(self.seeds):
                 raise ValueError(
-                    f"conditions.{name} needs three different seeds or more, as many as the study; "
+                    f"conditions.{name} needs three different seeds >= 0 or more, as many as the "
+                    "study; "
                     f"got {seeds}: redrawing the same recipe moves recall by points"
                 )
             if not _NAME.fullmatch(name) or name == ENSEMBLE:
@@ -66,9 +70,17 @@ class Study(Stage):
             for stage in ("plan", "inject", "train"):
                 settings = getattr(self, stage) | getattr(condition, stage)
                 build(SECTIONS[stage], settings, f"conditions.{name}, {stage}")
+            if self._size(name) != self._size(next(iter(self.conditions))):
+                raise ValueError(
+                    f"conditions.{name} has stamps of another size than the first; a finder is "
+                    "asked of the first's, so stamp_size_pix must be one for all"
+                )
             if "seed" in self.train | condition.train:
                 raise ValueError("seed of [train] comes from seeds; leave it out")
         return self
+
+    def _size(self, name: str) -> Any:
+        return (self.plan | self.conditions[name].plan).get("stamp_size_pix")
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         return self.conditions[name].seeds or self.seeds

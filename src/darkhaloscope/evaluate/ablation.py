@@ -8,13 +8,15 @@ from scipy.stats import t as student
 
 from darkhaloscope.evaluate.conditions import Measured, Trials, measured, recalls
 from darkhaloscope.evaluate.operating import least_negatives
-from darkhaloscope.evaluate.paired import McNemar, holm, mcnemar
+from darkhaloscope.evaluate.paired import McNemar, holm, mcnemar, one_a_host
 from darkhaloscope.evaluate.roles import Roles
-from darkhaloscope.evaluate.stats import Estimate, threshold_at
+from darkhaloscope.evaluate.stats import Estimate, rate_by_host, threshold_at
 
 Columns = Mapping[str, np.ndarray]
 
 SURELY = 0.05
+LEAST_HOSTS = 20
+"""Lenses on fewer hosts are not compared: the spread between hosts would not be known."""
 _WORDS = {"anchors": "real lenses", "injected": "injected lenses"}
 
 
@@ -23,7 +25,7 @@ class Beside:
     """A condition against the first one.
 
     p : of no difference, over hosts and seeds; adjusted : beside all others of the study (Holm)
-    exact : McNemar's test of the seeds' mean scores
+    exact : McNemar's test of the seeds' mean scores, one lens a host, thresholds as given
     resolvable : the true difference that would be shown with a chance of 80%
     """
 
@@ -80,7 +82,7 @@ def compared(
     lines = [
         line
         for side, rows in (("anchors", roles.anchors), ("injected", roles.lenses))
-        if rows.size
+        if len(np.unique(columns["host_id"][rows].astype(str))) >= LEAST_HOSTS
         for fpr in fprs
         if fpr not in refused
         for line in _lines(columns, roles, rows, side, logits, fpr, resamples)
@@ -100,12 +102,20 @@ def _lines(columns, roles: Roles, rows, side: str, logits, fpr: float, n: int) -
     trials = [Trials(some[:, rows], some[:, roles.chosen]) for some in logits.values()]
     alone, beside = measured(trials, hosts, fpr, n)
     lines = [
-        Line(name, side, fpr, _within(one.estimate), tuple(recalls(its, fpr).tolist()), len(rows))
+        Line(
+            name,
+            side,
+            fpr,
+            _within(one, its, hosts[0]),
+            tuple(recalls(its, fpr).tolist()),
+            len(rows),
+        )
         for name, one, its in zip(logits, alone, trials, strict=True)
     ]
     found = [_found(its, fpr) for its in trials]
+    alone_rows = one_a_host(columns["host_id"][rows])
     for i, found_beside in enumerate(beside, start=1):
-        exact = mcnemar(found[i], found[0])
+        exact = mcnemar(found[i][alone_rows], found[0][alone_rows])
         lines[i] = replace(lines[i], beside=_beside(found_beside, exact))
     return lines
 
@@ -115,9 +125,12 @@ def _beside(found: Measured, exact: McNemar) -> Beside:
     return Beside(found.estimate, found.p, found.p, exact, found.error * float(steps))
 
 
-def _within(found: Estimate) -> Estimate:
-    """A share is between 0 and 1, and so is its interval."""
-    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+def _within(found: Measured, trials: Trials, hosts: np.ndarray) -> Estimate:
+    """A share is between 0 and 1, and so is its interval; where all agree, that of one seed."""
+    if found.error == 0:
+        return rate_by_host(np.full(trials.lens.shape[1], found.value > 0), hosts)
+    its = found.estimate
+    return replace(its, low=max(0.0, its.low), high=min(1.0, its.high))
 
 
 def _found(trials: Trials, fpr: float) -> np.ndarray:
@@ -128,6 +141,8 @@ def _found(trials: Trials, fpr: float) -> np.ndarray:
 def verdict(study: Study) -> str:
     """One sentence: what differs, or that nothing is resolved and what could have been."""
     tested = [(line, line.beside) for line in study.lines if line.beside]
+    if not tested and not study.refused:
+        return f"Not resolved: lenses on {LEAST_HOSTS} hosts or more are needed."
     if not tested:
         needed = ", ".join(f"{fpr:g} needs {n:,}" for fpr, n in study.refused.items())
         return f"Not resolved: {study.negatives:,} negatives of each split are too few; {needed}."

@@ -6,10 +6,12 @@ import numpy as np
 
 from darkhaloscope.config import Evaluate
 from darkhaloscope.evaluate.bootstrap import interval
+from darkhaloscope.evaluate.conditions import thresholds
 from darkhaloscope.evaluate.findings import Finding, Level
 from darkhaloscope.evaluate.operating import Point, points
-from darkhaloscope.evaluate.paired import LEAST_DISCORDANT, McNemar, holm, mcnemar
+from darkhaloscope.evaluate.paired import LEAST_DISCORDANT, McNemar, holm, mcnemar, one_a_host
 from darkhaloscope.evaluate.roles import Roles
+from darkhaloscope.evaluate.stats import Estimate
 
 Columns = Mapping[str, np.ndarray]
 
@@ -22,38 +24,57 @@ def against(columns: Columns, other: Columns, roles: Roles, cfg: Evaluate) -> li
     other : of the same rows in the same order
     """
     both = zip(points(columns, roles, cfg.fpr), points(other, roles, cfg.fpr), strict=True)
-    asked: list[tuple[str, np.ndarray, McNemar, str]] = []
+    asked: list[tuple[str, Estimate, McNemar]] = []
     for ours, theirs in both:
         if not (isinstance(ours, Point) and isinstance(theirs, Point)):
             continue
         for side, rows in (("anchors", roles.anchors), ("injected", roles.lenses)):
-            if rows.size:
-                a = columns["logit"][rows] > ours.threshold
-                b = other["logit"][rows] > theirs.threshold
+            if len(np.unique(columns["host_id"][rows].astype(str))) > 1:
+                single = rows[one_a_host(columns["host_id"][rows])]
+                a = columns["logit"][single] > ours.threshold
+                b = other["logit"][single] > theirs.threshold
+                difference = _difference(columns, other, rows, roles.chosen, ours.fpr, cfg)
                 gate = f"against.{side}.at_fpr_{ours.fpr:g}"
-                asked.append((gate, rows, mcnemar(a, b), _difference(a, b, columns, rows, cfg)))
+                asked.append((gate, difference, mcnemar(a, b)))
     return _findings(asked)
 
 
-def _difference(a, b, columns: Columns, rows: np.ndarray, cfg: Evaluate) -> str:
-    """Of the shares found, with its interval by host."""
-    step = a.astype(np.float32) - b
-    found = interval(
-        lambda weights: weights[0] @ step / weights[0].sum(1),
-        [columns["host_id"][rows]],
-        cfg.resamples,
-    )
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+def _difference(
+    columns: Columns,
+    other: Columns,
+    rows: np.ndarray,
+    chosen: np.ndarray,
+    fpr: float,
+    cfg: Evaluate,
+) -> Estimate:
+    """Of the shares found: hosts drawn anew, and the thresholds chosen anew among those drawn."""
+
+    def of(weights: Sequence[np.ndarray]) -> np.ndarray:
+        of_lenses, of_negatives = weights
+        found = [
+            (some["logit"][rows] > thresholds(some["logit"][chosen], of_negatives, fpr)[:, None])
+            for some in (columns, other)
+        ]
+        step = found[0].astype(np.float32) - found[1]
+        with np.errstate(invalid="ignore"):  # a resample may hold no lens
+            return (step * of_lenses).sum(1) / of_lenses.sum(1)
+
+    hosts = columns["host_id"]
+    return interval(of, (hosts[rows], hosts[chosen]), cfg.resamples)
 
 
-def _findings(asked: Sequence[tuple[str, np.ndarray, McNemar, str]]) -> list[Finding]:
-    adjusted = holm([test.p for _, _, test, _ in asked])
+def _findings(asked: Sequence[tuple[str, Estimate, McNemar]]) -> list[Finding]:
+    """A difference is shown where the exact test, beside the others, and the interval both say so:
+    the one knows chance among lenses exactly, the other that thresholds are chosen by chance."""
+    adjusted = holm([test.p for _, _, test in asked])
     found = []
-    for (gate, rows, test, difference), p in zip(asked, adjusted, strict=True):
-        words = "difference shown" if p < _SURELY else "not resolved"
+    for (gate, difference, test), p in zip(asked, adjusted, strict=True):
+        surely = p < _SURELY and not difference.low <= 0 <= difference.high
+        words = "difference shown" if surely else "not resolved"
+        said = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
         measured = (
-            f"{words}: {difference}; {test.only_a} found by this finder alone, {test.only_b} by "
-            f"the other alone, p {f'{p:.3f}' if p >= _LEAST_TOLD else '< 0.001'}"
+            f"{words}: {said}; of one lens a host {test.only_a} found by this finder alone, "
+            f"{test.only_b} by the other alone, p {f'{p:.3f}' if p >= _LEAST_TOLD else '< 0.001'}"
         )
         level = Level.INFO if test.resolves else Level.SKIP
         advice = (
@@ -61,8 +82,8 @@ def _findings(asked: Sequence[tuple[str, np.ndarray, McNemar, str]]) -> list[Fin
             "lenses are needed."
         )
         about = (
-            "Recall less that of the other finder, each at its own threshold; exact McNemar test, "
-            f"corrected for {len(asked)} tests (Holm)."
+            "Recall less that of the other finder, each at its own threshold, hosts and thresholds "
+            f"resampled; exact McNemar test of one lens a host, corrected for {len(asked)} (Holm)."
         )
-        found.append(Finding(gate, level, measured, "", len(rows), about, advice))
+        found.append(Finding(gate, level, measured, "", difference.n, about, advice, difference))
     return found

@@ -38,10 +38,10 @@ def interval(
 ) -> Estimate:
     """A statistic with the 95% interval between percentiles of its resamples.
 
-    samples : host of each row, (row,) a sample
+    samples : host of each row, (row,) a sample. n is the number of hosts of the smallest
     Raises ValueError for fewer than two hosts
     """
-    hosts = len(np.unique(np.concatenate(samples).astype(str)))
+    hosts = min(len(np.unique(some.astype(str))) for some in samples)
     if hosts < 2:
         raise ValueError(f"an interval needs two hosts to draw from, got {hosts}")
     value = float(statistic([np.ones((1, len(some)), np.float32) for some in samples])[0])

@@ -38,7 +38,7 @@ class Measured:
     value: float
     error: float
     freedom: float
-    n: int  # hosts
+    n: int  # hosts of the lenses
 
     @property
     def estimate(self) -> Estimate:
@@ -48,8 +48,8 @@ class Measured:
     @property
     def p(self) -> float:
         """Two-sided, of a true value of 0."""
-        if self.error == 0:
-            return 1.0 if self.value == 0 else 0.0
+        if self.error == 0:  # the same on all hosts: as seldom as all fall on one side
+            return 1.0 if self.value == 0 else 2 * 0.5 ** min(self.n, 1000)
         return float(2 * student.sf(abs(self.value) / self.error, self.freedom))
 
 
@@ -78,7 +78,8 @@ def measured(
             for weights in resampled(hosts, n, "conditions")
         ]
     )
-    size = len(np.unique(np.concatenate(hosts).astype(str)))
+    drawn = drawn[np.isfinite(drawn).all(1)]  # a resample may hold no lens
+    size = len(np.unique(hosts[0].astype(str)))
     seeds = found.shape[1]
     spread = found.var(1, ddof=1) / seeds
     alone = [
@@ -110,14 +111,18 @@ def _recalls(trials: Trials, fpr: float, weights: Sequence[np.ndarray]) -> np.nd
     of_lenses, of_negatives = weights
     found = []
     for lens, chosen in zip(trials.lens, trials.chosen, strict=True):
-        threshold = _thresholds(chosen, of_negatives, fpr)
+        threshold = thresholds(chosen, of_negatives, fpr)
         above = lens[None] > threshold[:, None]
-        found.append((above * of_lenses).sum(1) / of_lenses.sum(1))
+        with np.errstate(invalid="ignore"):
+            found.append((above * of_lenses).sum(1) / of_lenses.sum(1))
     return np.stack(found, axis=1)
 
 
-def _thresholds(negative: np.ndarray, weights: np.ndarray, fpr: float) -> np.ndarray:
-    """Lowest threshold that no more than `fpr` of the weight exceeds: (resample,)."""
+def thresholds(negative: np.ndarray, weights: np.ndarray, fpr: float) -> np.ndarray:
+    """Lowest threshold that no more than `fpr` of the weight exceeds: (resample,).
+
+    negative : (row,); weights : (resample, row)
+    """
     falling = np.argsort(-negative, kind="stable")
     shape = (len(weights), len(negative))
     above = np.cumsum(np.broadcast_to(weights, shape)[:, falling], axis=1, dtype=float)

@@ -28,13 +28,16 @@ _FALSE_POSITIVES = (0, 10)
 _LEAST_AUC = 2
 
 
-def judge(columns: Columns, roles: Roles, cfg: Evaluate) -> list[Finding]:
+def judge(
+    columns: Columns, roles: Roles, cfg: Evaluate, unscored: np.ndarray | None = None
+) -> list[Finding]:
     """All that is said of one finder.
 
-    columns : as io.scores.Scored has them
+    columns, unscored : as io.scores.Scored has them
     """
     found = points(columns, roles, cfg.fpr)
     return [
+        *_rows(columns, roles, unscored),
         *_recall(columns, roles, found, cfg),
         *_false_positives(columns, roles, found, cfg),
         *_contamination(columns, roles, strictest(found), cfg),
@@ -42,6 +45,30 @@ def judge(columns: Columns, roles: Roles, cfg: Evaluate) -> list[Finding]:
         *_calibration(columns, roles, cfg),
         *_purity(columns, roles, found, cfg),
     ]
+
+
+def _rows(columns: Columns, roles: Roles, unscored: np.ndarray | None) -> Iterator[Finding]:
+    """Whether the rows are what the figures take them for."""
+    hosts = columns["host_id"].astype(str)
+    both = np.intersect1d(hosts[roles.chosen], hosts[roles.negatives])
+    yield Finding(
+        "rows.splits",
+        Level.FAIL if both.size else Level.PASS,
+        f"{len(both)} galaxies",
+        "0 in both splits",
+        len(roles.chosen) + len(roles.negatives),
+        "Thresholds are chosen on other galaxies than they are told of.",
+        f"Such as {', '.join(both[:3])}: split by sky, so that a galaxy is in one split only.",
+    )
+    if unscored is not None and unscored.any():
+        groups = {**_sides(roles), **roles.controls, "negatives to choose on": roles.chosen}
+        counts = {name: int(unscored[rows].sum()) for name, rows in groups.items()}
+        yield Finding(
+            "rows.unscored", Level.WARN,
+            ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none that counts",
+            "", int(unscored.sum()), "Rows without a score count as not found.",
+            "See the column cause of the scores.",
+        )  # fmt: skip
 
 
 def _sides(roles: Roles) -> dict[str, np.ndarray]:
@@ -126,9 +153,10 @@ def _false_positives(
     for point in found:
         if isinstance(point, Point):
             kept = point.achieved.low <= point.fpr
+            level = Level.INFO if kept else Level.WARN
             yield Finding(
                 f"false_positives.at_fpr_{point.fpr:g}",
-                Level.PASS if kept else Level.WARN,
+                level,
                 _said(point.achieved, rare=True),
                 f"interval reaches down to {point.fpr:g}",
                 point.achieved.n,

@@ -51,6 +51,11 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
     return McNemar(int((a & b).sum()), only_a, only_b, int((~a & ~b).sum()), p)
 
 
+def one_a_host(hosts: np.ndarray) -> np.ndarray:
+    """The first row of each host: rows that no host ties together, as exact tests need them."""
+    return np.sort(np.unique(hosts.astype(str), return_index=True)[1])
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """p-values of several tests, each as it counts beside the others.
 

@@ -4,13 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from darkhaloscope.config import Evaluate
+from darkhaloscope.evaluate.places import unit_vectors
 
 Columns = Mapping[str, np.ndarray]
 
 PLAIN = ("host", "luminous")
 """Kinds that show a galaxy and nothing added: what a survey is full of."""
+
+_SAME_ARCSEC = 3.0
+"""Nearer than this two rows show one galaxy."""
 
 SEEN = ("yes", "perhaps")
 """What evaluate.visibility says of lenses that the ground can show."""
@@ -48,6 +53,7 @@ def roles_of(columns: Columns, cfg: Evaluate) -> Roles:
     named = np.where(real, kind + "_on_sky", kind)
     other = reported & ~plain & (kind != "lens") & (kind != "")
     anchors = np.flatnonzero(reported & real & (kind == "lens"))
+    plain &= ~_at(columns, anchors)
     return Roles(
         anchors,
         anchors[np.isin(columns["visible"][anchors], SEEN)],
@@ -56,6 +62,20 @@ def roles_of(columns: Columns, cfg: Evaluate) -> Roles:
         _once(columns, (split == cfg.choose_on) & plain),
         {name: np.flatnonzero(other & (named == name)) for name in sorted(set(named[other]))},
     )
+
+
+def _at(columns: Columns, anchors: np.ndarray) -> np.ndarray:
+    """Rows at the place of a real lens, or of its name, are no negatives: (row,) bool."""
+    there = np.isin(columns["host_id"].astype(str), columns["host_id"][anchors].astype(str))
+    ra, dec = columns["ra_deg"], columns["dec_deg"]
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    lens = anchors[np.isfinite(ra[anchors]) & np.isfinite(dec[anchors])]
+    if lens.size:
+        tree = cKDTree(unit_vectors(ra[lens], dec[lens]))
+        chord = 2 * np.sin(np.radians(_SAME_ARCSEC / 3600) / 2)
+        apart, _ = tree.query(unit_vectors(ra[known], dec[known]), distance_upper_bound=chord)
+        there[known[np.isfinite(apart)]] = True
+    return there
 
 
 def _once(columns: Columns, which: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import t as student
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ def exact_rate(k: int, n: int) -> Estimate:
 def rate_by_host(found: np.ndarray, hosts: np.ndarray) -> Estimate:
     """Share of rows that are found; rows on one host hang together.
 
-    Wilson's interval for as many independent rows as the spread between hosts says; where all or
-    none are found no spread shows, and a host counts once. n is the number of hosts.
+    Wilson's interval for as many independent rows as the spread between hosts says, never more than
+    there are, and fewer where few hosts tell that spread; where all or none are found no spread
+    shows, and a host counts once. n is the number of hosts.
     found : (row,) bool; hosts : (row,) names
     Raises ValueError without a row
-    Source: Dean & Pagano (2015), Wilson's interval with the effective sample size
+    Source: Dean & Pagano (2015), Wilson's interval with the effective sample size; for few hosts
+    Korn & Graubard (1998)
     """
     if not len(found):
         raise ValueError("a share needs at least one row, got none")
@@ -56,9 +59,16 @@ def rate_by_host(found: np.ndarray, hosts: np.ndarray) -> Estimate:
     spread = value * (1 - value) / n
     pulls = np.bincount(place, found - value) / n
     variance = (pulls**2).sum() * size / max(size - 1, 1)
-    rows = spread / variance * n if spread > 0 and variance > 0 else size
+    rows = float(size)
+    if spread > 0 and variance > 0 and size >= _LEAST_HOSTS:
+        unsure = (norm.ppf(0.975) / student.ppf(0.975, size - 1)) ** 2
+        rows = min(spread / variance, 1.0) * n * float(unsure)
     low, high = _wilson(value, rows)
     return Estimate(value, low, high, size)
+
+
+_LEAST_HOSTS = 3
+"""Of fewer the spread between them is not taken from them."""
 
 
 def _wilson(value: float, n: float) -> tuple[float, float]:
@@ -77,7 +87,8 @@ def auc(
 
     hosts : of each positive and each negative value; values on one host hang together, and the
     interval is that of as many independent hosts. Without them all values are independent.
-    n is the number of hosts, or that of values of the smaller sample
+    n is the number of hosts, or that of values, of the smaller sample; where all values of one side
+    are above all of the other, the interval is Wilson's of so many
     Raises ValueError for fewer than two values a side, or NaN
     Source: DeLong, DeLong & Clarke-Pearson (1988), by ranks as in Sun & Xu (2014); for values that
     hang together Obuchowski (1997)
@@ -97,8 +108,11 @@ def auc(
         pull = np.concatenate([(above - value) / m, (below - value) / n])
         place = np.unique(np.concatenate(hosts).astype(str), return_inverse=True)[1]
         by_host = np.bincount(place, pull)
-        size = len(by_host)
-        variance = (by_host**2).sum() * size / max(size - 1, 1)
+        every = len(by_host)
+        variance = (by_host**2).sum() * every / max(every - 1, 1)
+        size = min(len(np.unique(side.astype(str))) for side in hosts)
+    if variance == 0:
+        return Estimate(value, *_wilson(value, size), size)
     spread = math.sqrt(variance) * norm.ppf(0.975)
     return Estimate(value, max(0.0, value - spread), min(1.0, value + spread), size)
 

@@ -40,14 +40,14 @@ class Scored:
 
     columns : those of BESIDE with place, score and logit; words are "", numbers NaN where a table
     does not tell them. source : of each row, the folder or file that was scored; "" if not told
-    embedding : (row, feature), or None where not all tables have the same
-    unscored : rows left out because their score is no number
+    embedding : (row, feature) float32, or None where not all tables have the same
+    unscored : (row,) bool, the score is no number; such a row has score 0, below all others
     """
 
     columns: Columns
     source: np.ndarray
     embedding: np.ndarray | None
-    unscored: int
+    unscored: np.ndarray
 
     def __len__(self) -> int:
         return len(self.columns["score"])
@@ -87,13 +87,12 @@ def read_scored(paths: Sequence[Path]) -> Scored:
     shown = [part[1] for part in parts if part[1] is not None]
     same = len(shown) == len(parts) and len({some.shape[1] for some in shown}) == 1
     embedding = np.concatenate(shown) if same else None
-    good = np.isfinite(columns["score"])
-    return Scored(
-        {name: values[good] for name, values in columns.items()},
-        np.concatenate([part[2] for part in parts])[good],
-        None if embedding is None else embedding[good],
-        int((~good).sum()),
-    )
+    unscored = ~np.isfinite(columns["score"])
+    if unscored.all():
+        raise DhsError(f"{', '.join(map(str, files))}: no score is a number")
+    columns["score"][unscored] = 0.0
+    columns["logit"][unscored] = columns["logit"][~unscored].min() - 1.0
+    return Scored(columns, np.concatenate([part[2] for part in parts]), embedding, unscored)
 
 
 def _files(path: Path) -> list[Path]:
@@ -112,17 +111,40 @@ def _part(path: Path) -> tuple[Columns, np.ndarray | None, np.ndarray]:
         raise DhsError(f"{path}: place must be {STAMPS} or {SKY}, got {', '.join(unknown)}")
     for name in (*(name for name in BESIDE if name not in columns), "score", "logit"):
         columns[name] = _numbers(table, name, path)
-    if "logit" not in table.column_names:
-        columns["logit"] = columns["score"]  # the same order
+    columns["logit"] = _logits(columns, path)
     shown = [name for name in table.column_names if name.startswith("embedding_")]
-    embedding = np.stack([_numbers(table, n, path) for n in shown], axis=1) if shown else None
+    seen = [_numbers(table, name, path).astype(np.float32) for name in shown]
+    embedding = np.stack(seen, axis=1) if shown else None
     source = (table.schema.metadata or {}).get(SOURCE_KEY.encode(), b"").decode()
     return columns, embedding, np.full(len(table), source, object)
 
 
+def _logits(columns: Columns, path: Path) -> np.ndarray:
+    """Those of the table, and of its scores where it has none: one scale for all tables."""
+    score, logit = columns["score"], columns["logit"]
+    scored = score[np.isfinite(score)]
+    if ((scored < 0) | (scored > 1)).any():
+        raise DhsError(
+            f"{path}: scores must lie in [0, 1], got {scored.min():g} to {scored.max():g}"
+        )
+    share = np.clip(score, _LEAST, 1 - _LEAST)
+    return np.where(np.isfinite(logit), logit, np.log(share / (1 - share)))
+
+
+_LEAST = 1e-12
+_AS_WORDS = pacsv.ConvertOptions(
+    column_types={name: pa.string() for name in (*_WORDS, *_PERHAPS, "place")}
+)
+"""An id may look like a number, and must not become one."""
+
+
 def _table(path: Path) -> pa.Table:
     try:
-        return pacsv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        return (
+            pacsv.read_csv(path, convert_options=_AS_WORDS)
+            if path.suffix == ".csv"
+            else pq.read_table(path)
+        )
     except (OSError, pa.ArrowException) as error:
         raise DhsError(f"{path}: cannot be read as CSV or Parquet: {error}") from error
 

@@ -40,11 +40,11 @@ def evaluate(
             f"{roles.lenses.size} injected lenses and {roles.negatives.size} galaxies without one; "
             "both are needed: score a stamp set, or anchors and cutouts of plain galaxies"
         )
-    findings = judge(found.columns, roles, cfg)
+    findings = judge(found.columns, roles, cfg, found.unscored)
     findings += realness(found.columns, found.embedding, roles.anchors, roles.lenses)
     if other:
         findings += _against(found, read_scored(other), cfg)
-    told = {"config": cfg.as_json(), **versions(), "unscored": str(found.unscored)}
+    told = {"config": cfg.as_json(), **versions()}
     told |= {"scores": ", ".join(map(str, scores)), "against": ", ".join(map(str, other))}
     cut = Cut.of(found.columns, roles, cfg)
     said = {

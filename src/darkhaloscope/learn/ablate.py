@@ -81,10 +81,13 @@ class Queue:
 
 def begin(queue: Queue) -> None:
     """Take the folder. Raises DhsError for another study's folder, or inputs that cannot be used"""
-    banks = sorted({queue.bank(name) for name in queue.study.conditions})
-    made_from = {f"bank {bank.name}": open_bank(bank).digest() for bank in banks}
-    identity = {"stage": "ablate", "config": queue.study.as_json(), **made_from}
-    identity |= {"cutouts": open_cutouts(queue.cutouts).digest, **versions()}
+    study = queue.study
+    identity = {"stage": "ablate", "config": study.identity(), **versions()}
+    for name in study.conditions:
+        identity[f"bank {study.bank_of(name)}"] = open_bank(queue.bank(name)).digest()
+    identity["cutouts"] = open_cutouts(queue.cutouts).digest
+    if study.anchors is not None:
+        identity["anchors"] = open_cutouts(queue.root / study.anchors).digest
     claim(queue.out, identity, shared=True)
 
 

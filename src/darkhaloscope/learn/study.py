@@ -52,8 +52,11 @@ def judged(queue: Queue) -> Compared:
     for name, seeds in tables(queue).items():
         found = [_in_order(paths) for paths in seeds]
         columns = columns or found[0]
-        if any((one["task_id"] != columns["task_id"]).any() for one in found):
-            raise DhsError(f"{queue.out}: finders of {name} scored other rows; remove its scores")
+        if not all(np.array_equal(one["task_id"], columns["task_id"]) for one in found):
+            raise DhsError(
+                f"finders of {name} scored other rows than the first condition's; remove "
+                f"{queue.out / 'scores' / name} and go on"
+            )
         logits[name] = np.stack([one["logit"] for one in found])
     if columns is None:
         raise DhsError(f"{queue.out} holds no scores")

@@ -35,9 +35,9 @@ def _finding(line: Line) -> Finding:
     words = f"recall {line.recall}; seeds {', '.join(f'{s:.3f}' for s in line.seeds)}"
     if (its := line.beside) is not None:
         words += (
-            f"; difference {_signed(its)}, p {its.p:.3f}, beside the others {its.adjusted:.3f}; "
-            f"mean scores: {its.exact.only_a} found by it alone, {its.exact.only_b} by the first "
-            f"alone, McNemar p {its.exact.p:.3f}"
+            f"; difference {_signed(its)}, p {_p(its.p)}, beside the others {_p(its.adjusted)}; "
+            f"mean scores, one lens a host: {its.exact.only_a} found by it alone, "
+            f"{its.exact.only_b} by the first alone, McNemar p {_p(its.exact.p)}"
         )
     return Finding(
         f"{line.side}.at_fpr_{line.fpr:g}.{line.condition}",
@@ -65,8 +65,12 @@ def study_table(study: Study) -> str:
 
 
 def _cells(its: Beside) -> tuple[str, str, str]:
-    exact = f"{its.exact.only_a}:{its.exact.only_b}, p {its.exact.p:.3f}"
-    return _signed(its), f"{its.adjusted:.3f}", exact
+    exact = f"{its.exact.only_a}:{its.exact.only_b}, p {_p(its.exact.p)}"
+    return _signed(its), _p(its.adjusted), exact
+
+
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _signed(its: Beside) -> str:
