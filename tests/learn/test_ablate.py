@@ -95,7 +95,7 @@ def test_flags_are_the_settings():
 @pytest.mark.parametrize(
     ("was", "now", "said"),
     [
-        ("seeds = [1, 2, 3]\nfpr", "seeds = [1, 2]\nfpr", "three different seeds or more"),
+        ("seeds = [1, 2, 3]\nfpr", "seeds = [1, 2]\nfpr", "three or more different seeds"),
         ("lr = 1e-9", "lrr = 1e-9", "conditions.blind, train: unknown key 'lrr'"),
         ("lr = 1e-9", "seed = 4", "comes from seeds"),
         ("[conditions.twin]", "[conditions.ensemble]", "not 'ensemble'"),
