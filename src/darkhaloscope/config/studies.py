@@ -58,8 +58,8 @@ class Study(Stage):
             unlike = len(set(seeds)) == len(seeds) and min(seeds, default=-1) >= 0
             if not unlike or len(seeds) < 3 or len(seeds) != len(self.seeds):
                 raise ValueError(
-                    f"conditions.{name} needs three or more different seeds, none negative, as many "
-                    f"as the study; got {seeds}: redrawing the same recipe moves recall by points"
+                    f"conditions.{name} needs three or more different seeds, none negative, as "
+                    f"many as the study; got {seeds}: redrawing the same recipe moves recall by points"
                 )
             if not _NAME.fullmatch(name) or name == ENSEMBLE:
                 raise ValueError(
