@@ -59,7 +59,7 @@ class Study(Stage):
             if not unlike or len(seeds) < 3 or len(seeds) != len(self.seeds):
                 raise ValueError(
                     f"conditions.{name} needs three or more different seeds, none negative, as "
-                    f"many as the study; got {seeds}: redrawing the same recipe moves recall by points"
+                    f"many as the study; got {seeds}: redrawing one recipe moves recall by points"
                 )
             if not _NAME.fullmatch(name) or name == ENSEMBLE:
                 raise ValueError(
