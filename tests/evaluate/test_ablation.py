@@ -33,7 +33,7 @@ def _study(seed: int, shifts: dict[str, float], fprs=(0.01, 0.001, 1e-4)):
 def test_a_planted_difference_is_found_and_named():
     study = _study(1, {"real": 0.0, "sersic": -1.2, "twin": 0.0})
     said = verdict(study)
-    assert said.startswith("sersic finds fewer real lenses at false-positive rate 0.01, -0.")
+    assert said.startswith("Sersic finds fewer real lenses at false-positive rate 0.01, -0.")
     assert "twin" not in said and "not resolved" in said
     assert study.refused == {1e-4: 30_000}
     shown = {line.condition for line in study.lines if line.beside and line.beside.shown}

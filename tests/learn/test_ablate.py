@@ -72,7 +72,7 @@ def test_a_study_runs_from_sets_to_verdict_and_goes_on_where_it_stopped(place, c
     )
     found = json.loads((out / "ablation.json").read_text())
     assert [line["condition"] for line in found["lines"]] == ["base", "blind", "twin", "ensemble"]
-    assert found["verdict"].startswith("blind finds fewer injected lenses at false-positive rate")
+    assert found["verdict"].startswith("Blind finds fewer injected lenses at false-positive rate")
     assert "twin" not in found["verdict"]
     assert found["verdict"] in (out / "ablation.html").read_text()
     said = " ".join(capfd.readouterr().err.split())

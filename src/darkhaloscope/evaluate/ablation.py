@@ -148,7 +148,8 @@ def verdict(study: Study) -> str:
         return f"Not resolved: {study.negatives:,} negatives of each split are too few; {needed}."
     shown = [_difference(line, beside) for line, beside in tested if beside.shown]
     if shown:
-        return f"{'; '.join(shown)}; {_rest(len(tested), len(shown))}."
+        said = "; ".join(shown)
+        return f"{said[0].upper()}{said[1:]}; {_rest(len(tested), len(shown))}."
     line, beside = max(tested, key=lambda each: abs(each[1].difference.value))
     return (
         f"Not resolved: no condition differs from {study.lines[0].condition}; the largest "

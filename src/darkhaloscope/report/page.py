@@ -72,9 +72,8 @@ def page(
 
 def _told(found: Verdict, words: str) -> Verdict:
     """A verdict that says something else than how many gates pass, so it does not praise either."""
-    return replace(
-        found, words=words, level=Level.INFO if found.level is Level.PASS else found.level
-    )
+    bad = found.level in _TO_LOOK_AT
+    return replace(found, words=words, level=found.level if bad else Level.INFO)
 
 
 @dataclass(frozen=True)
