@@ -9,6 +9,8 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import beta, norm
 
+from darkhaloscope.config import Evaluate
+from darkhaloscope.evaluate.against import difference_of
 from darkhaloscope.evaluate.bootstrap import interval
 from darkhaloscope.evaluate.calibration import bins_of, calibration_error, purity
 from darkhaloscope.evaluate.conditions import Trials, measured
@@ -134,6 +136,19 @@ def a_difference_of_conditions(rng):
     return difference.estimate, float(finds[1] - finds[0])
 
 
+def a_difference_of_two_finders(rng):
+    """Each at its own threshold, which is chosen on the same 600 negatives."""
+    easy, plain = rng.normal(0, 1, 200), rng.normal(0, 1, 600)
+    shift = 1.6, 1.2
+    tables = [{"logit": np.concatenate([easy + m, plain]) + rng.normal(0, 0.6, 800)} for m in shift]
+    tables[0]["host_id"] = np.arange(800)
+    rows, cfg = np.split(np.arange(800), [200]), Evaluate(resamples=RESAMPLES)
+    found = difference_of(tables[0], tables[1], *rows, 0.05, cfg)
+    wide = np.hypot(1, 0.6)
+    finds = [norm.sf(norm.isf(0.05) - m / wide) for m in shift]
+    return found, float(finds[0] - finds[1])
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "rate, Wilson": a_rate,
     "rare rate, Clopper-Pearson": a_rare_rate,
@@ -147,6 +162,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "recall and threshold of one sample": a_recall_of_one_sample,
     "purity": a_purity,
     "expected calibration error": a_calibration_error,
+    "difference of two finders": a_difference_of_two_finders,
     "difference of conditions, 3 seeds": a_difference_of_conditions,
 }
 

@@ -7,6 +7,7 @@ from evaluate.experiments import EXPERIMENTS, coverage
 OFTEN = {
     "partial AUC, bootstrap": 0,
     "expected calibration error": 0,
+    "difference of two finders": 100,
     "difference of conditions, 3 seeds": 100,
     "rare rate, Clopper-Pearson": 0,
     "false-positive rate achieved elsewhere": 0,

@@ -33,13 +33,13 @@ def against(columns: Columns, other: Columns, roles: Roles, cfg: Evaluate) -> li
                 single = rows[one_a_host(columns["host_id"][rows])]
                 a = columns["logit"][single] > ours.threshold
                 b = other["logit"][single] > theirs.threshold
-                difference = _difference(columns, other, rows, roles.chosen, ours.fpr, cfg)
+                difference = difference_of(columns, other, rows, roles.chosen, ours.fpr, cfg)
                 gate = f"against.{side}.at_fpr_{ours.fpr:g}"
                 asked.append((gate, difference, mcnemar(a, b)))
     return _findings(asked)
 
 
-def _difference(
+def difference_of(
     columns: Columns,
     other: Columns,
     rows: np.ndarray,
@@ -60,7 +60,7 @@ def _difference(
             return (step * of_lenses).sum(1) / of_lenses.sum(1)
 
     hosts = columns["host_id"]
-    return interval(of, (hosts[rows], hosts[chosen]), cfg.resamples)
+    return interval(of, (hosts[rows], hosts[chosen]), cfg.resamples, by_spread=True)
 
 
 def _findings(asked: Sequence[tuple[str, Estimate, McNemar]]) -> list[Finding]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from scipy.stats import norm
 
 from darkhaloscope.evaluate.stats import Estimate
 from darkhaloscope.keys import generator
@@ -34,10 +35,15 @@ def resampled(samples: Sequence[np.ndarray], n: int, salt: str = "") -> Iterator
 
 
 def interval(
-    statistic: Statistic, samples: Sequence[np.ndarray], n: int = RESAMPLES, salt: str = ""
+    statistic: Statistic,
+    samples: Sequence[np.ndarray],
+    n: int = RESAMPLES,
+    salt: str = "",
+    by_spread: bool = False,
 ) -> Estimate:
     """A statistic with the 95% interval between percentiles of its resamples.
 
+    by_spread : take the resamples' standard deviation, for statistics that move in steps
     samples : host of each row, (row,) a sample. n is the number of hosts of the smallest
     Raises ValueError for fewer than two hosts
     """
@@ -46,5 +52,8 @@ def interval(
         raise ValueError(f"an interval needs two hosts to draw from, got {hosts}")
     value = float(statistic([np.ones((1, len(some)), np.float32) for some in samples])[0])
     drawn = np.concatenate([statistic(some) for some in resampled(samples, n, salt)])
+    if by_spread:
+        half = float(norm.ppf(0.975) * np.nanstd(drawn))
+        return Estimate(value, value - half, value + half, hosts)
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     return Estimate(value, float(low), float(high), hosts)
