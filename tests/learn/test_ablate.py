@@ -82,7 +82,7 @@ def test_a_study_runs_from_sets_to_verdict_and_goes_on_where_it_stopped(place, c
     assert run(["ablate", str(place / "other.toml"), "--out", str(out)]) == 2
 
 
-def test_flags_are_the_settings():
+def test_flags_are_the_settings(tmp_path, capfd):
     from darkhaloscope.config import Train
 
     cfg = Train(bands=("g", "z"), augment=False, use_bf16=True, lr=1e-3, meta_cols=("ebv",))
@@ -90,6 +90,9 @@ def test_flags_are_the_settings():
         *("--bands", "g", "--bands", "z", "--meta-cols", "ebv"),
         *("--lr", "0.001", "--use-bf16", "--no-augment"),
     ]
+    words = ["train", str(tmp_path / "none"), "--out", str(tmp_path / "out"), *flags_of(cfg)]
+    assert run(words) == 2  # the command line takes them: it is the set that it misses
+    assert "none holds no finished stamp set" in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
