@@ -8,7 +8,8 @@ import pytest
 
 from darkhaloscope.config import GradeServe
 from darkhaloscope.errors import DhsError
-from darkhaloscope.grading.items import Offered, mix, near, order
+from darkhaloscope.evaluate.places import near
+from darkhaloscope.grading.items import Offered, mix, order
 from darkhaloscope.grading.places import Found, open_place, shown_size
 from darkhaloscope.grading.session import read_positions
 
@@ -65,7 +66,7 @@ def test_objects_at_listed_places_are_known_lenses():
 def test_near_holds_at_the_pole_and_across_zero():
     others = np.array([(359.9999, 10.0), (180.0, 89.9999)])
     places = np.array([(0.0, 10.0), (0.0, 89.9999), (0.0, 12.0)])
-    assert near(places, others, 1.0).tolist() == [True, True, False]
+    assert near(*places.T, *others.T, 1.0).tolist() == [True, True, False]
 
 
 def test_stamps_tell_what_they_are():

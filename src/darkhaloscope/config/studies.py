@@ -67,8 +67,7 @@ class Study(Stage):
                     f"{name!r}"
                 )
             for stage in ("plan", "inject", "train"):
-                settings = getattr(self, stage) | getattr(condition, stage)
-                build(SECTIONS[stage], settings, f"conditions.{name}, {stage}")
+                self.stage_of(stage, name)
             if self._size(name) != self._size(next(iter(self.conditions))):
                 raise ValueError(
                     f"conditions.{name} has stamps of another size than the first; a finder is "
@@ -79,7 +78,7 @@ class Study(Stage):
         return self
 
     def _size(self, name: str) -> Any:
-        return (self.plan | self.conditions[name].plan).get("stamp_size_pix")
+        return self.stage_of("plan", name).stamp_size_pix
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         return self.conditions[name].seeds or self.seeds

@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 from darkhaloscope.evaluate.conditions import Measured, Trials, measured, recalls
 from darkhaloscope.evaluate.operating import least_negatives
-from darkhaloscope.evaluate.paired import McNemar, holm, mcnemar, one_a_host
+from darkhaloscope.evaluate.paired import McNemar, holm, mcnemar, one_a_host, p_said
 from darkhaloscope.evaluate.roles import Roles
 from darkhaloscope.evaluate.stats import Estimate, rate_by_host, threshold_at
 
@@ -153,25 +153,20 @@ def verdict(study: Study) -> str:
     line, beside = max(tested, key=lambda each: abs(each[1].difference.value))
     return (
         f"Not resolved: no condition differs from {study.lines[0].condition}; the largest "
-        f"difference is {line.condition}'s, {_signed(beside.difference)} of {_WORDS[line.side]} at "
-        f"false-positive rate {line.fpr:g}, where {beside.resolvable:.2f} would have been shown "
+        f"difference is {line.condition}'s, {beside.difference.signed(2)} of {_WORDS[line.side]} "
+        f"at false-positive rate {line.fpr:g}, where {beside.resolvable:.2f} would have been shown "
         "with a chance of 80%."
     )
 
 
 def _difference(line: Line, beside: Beside) -> str:
     more = "more" if beside.difference.value > 0 else "fewer"
-    p = f"p {beside.adjusted:.3f}" if beside.adjusted >= 0.001 else "p < 0.001"
     return (
         f"{line.condition} finds {more} {_WORDS[line.side]} at false-positive rate {line.fpr:g}, "
-        f"{_signed(beside.difference)}, {p}"
+        f"{beside.difference.signed(2)}, p {p_said(beside.adjusted)}"
     )
 
 
 def _rest(tested: int, shown: int) -> str:
     rest = tested - shown
     return f"{rest} of {tested} comparisons are not resolved" if rest else "all are resolved"
-
-
-def _signed(found: Estimate) -> str:
-    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"

@@ -9,13 +9,20 @@ from darkhaloscope.evaluate.bootstrap import interval
 from darkhaloscope.evaluate.conditions import thresholds
 from darkhaloscope.evaluate.findings import Finding, Level
 from darkhaloscope.evaluate.operating import Point, points
-from darkhaloscope.evaluate.paired import LEAST_DISCORDANT, McNemar, holm, mcnemar, one_a_host
+from darkhaloscope.evaluate.paired import (
+    LEAST_DISCORDANT,
+    McNemar,
+    holm,
+    mcnemar,
+    one_a_host,
+    p_said,
+)
 from darkhaloscope.evaluate.roles import Roles
 from darkhaloscope.evaluate.stats import Estimate
 
 Columns = Mapping[str, np.ndarray]
 
-_SURELY, _LEAST_TOLD = 0.05, 0.001
+_SURELY = 0.05
 
 
 def against(columns: Columns, other: Columns, roles: Roles, cfg: Evaluate) -> list[Finding]:
@@ -71,10 +78,9 @@ def _findings(asked: Sequence[tuple[str, Estimate, McNemar]]) -> list[Finding]:
     for (gate, difference, test), p in zip(asked, adjusted, strict=True):
         surely = p < _SURELY and not difference.low <= 0 <= difference.high
         words = "difference shown" if surely else "not resolved"
-        said = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
         measured = (
-            f"{words}: {said}; of one lens a host {test.only_a} found by this finder alone, "
-            f"{test.only_b} by the other alone, p {f'{p:.3f}' if p >= _LEAST_TOLD else '< 0.001'}"
+            f"{words}: {difference.signed()}; of one lens a host {test.only_a} found by this "
+            f"finder alone, {test.only_b} by the other alone, p {p_said(p)}"
         )
         level = Level.INFO if test.resolves else Level.SKIP
         advice = (

@@ -56,6 +56,11 @@ def one_a_host(hosts: np.ndarray) -> np.ndarray:
     return np.sort(np.unique(hosts.astype(str), return_index=True)[1])
 
 
+def p_said(p: float) -> str:
+    """A p-value in words: three decimals, or that it is smaller."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """p-values of several tests, each as it counts beside the others.
 

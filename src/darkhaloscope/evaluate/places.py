@@ -22,6 +22,22 @@ def neighbours(
     return pairs[:, 0], pairs[:, 1], np.degrees(2 * np.arcsin(apart / 2)) * 3600
 
 
+def near(
+    ra_deg: np.ndarray,
+    dec_deg: np.ndarray,
+    other_ra: np.ndarray,
+    other_dec: np.ndarray,
+    within_arcsec: float,
+) -> np.ndarray:
+    """Whether each position has one of the others so near: (position,) bool."""
+    if not len(ra_deg) or not len(other_ra):
+        return np.zeros(len(ra_deg), bool)
+    chord = 2 * np.sin(np.radians(within_arcsec / 3600) / 2)
+    tree = cKDTree(unit_vectors(other_ra, other_dec))
+    apart, _ = tree.query(unit_vectors(ra_deg, dec_deg), distance_upper_bound=chord)
+    return np.isfinite(apart)
+
+
 def separation(ra_deg: float, dec_deg: float, other_ra: float, other_dec: float) -> float:
     """Arcsec between two positions."""
     one, other = unit_vectors(np.array([ra_deg, other_ra]), np.array([dec_deg, other_dec]))

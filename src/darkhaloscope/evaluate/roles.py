@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from darkhaloscope.config import Evaluate
-from darkhaloscope.evaluate.places import unit_vectors
+from darkhaloscope.evaluate.places import near
 
 Columns = Mapping[str, np.ndarray]
 
@@ -70,11 +69,7 @@ def _at(columns: Columns, anchors: np.ndarray) -> np.ndarray:
     ra, dec = columns["ra_deg"], columns["dec_deg"]
     known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
     lens = anchors[np.isfinite(ra[anchors]) & np.isfinite(dec[anchors])]
-    if lens.size:
-        tree = cKDTree(unit_vectors(ra[lens], dec[lens]))
-        chord = 2 * np.sin(np.radians(_SAME_ARCSEC / 3600) / 2)
-        apart, _ = tree.query(unit_vectors(ra[known], dec[known]), distance_upper_bound=chord)
-        there[known[np.isfinite(apart)]] = True
+    there[known[near(ra[known], dec[known], ra[lens], dec[lens], _SAME_ARCSEC)]] = True
     return there
 
 

@@ -20,6 +20,11 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    def signed(self, digits: int = 3) -> str:
+        """A difference, with its sign."""
+        form = f"+.{digits}f"
+        return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
 
 def rate(k: int, n: int) -> Estimate:
     """k of n with its Wilson 95% interval. Raises ValueError for n < 1 or k outside [0, n]."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from darkhaloscope.config import GradeServe
+from darkhaloscope.evaluate.places import near
 from darkhaloscope.grading.places import Found
 from darkhaloscope.keys import digest_of, generator
 
@@ -66,7 +66,9 @@ def mix(
     parts: dict[tuple, Role] = {
         _same(f): role for role, some, _ in pools for o in some for f in o.as_controls(role)
     }
-    at_lens = near(_positions(asked.objects), positions, cfg.match_arcsec)
+    objects = _positions(asked.objects)
+    listed = positions.reshape(-1, 2)
+    at_lens = near(objects[:, 0], objects[:, 1], listed[:, 0], listed[:, 1], cfg.match_arcsec)
     items = [
         _item(salt, parts.get(_same(f), "known" if lens else _role(asked, f)), asked.place, f)
         for f, lens in zip(asked.objects, at_lens, strict=True)
@@ -89,7 +91,7 @@ def _same(found: Found) -> tuple[str, float, float]:
 
 
 def _positions(objects: Sequence[Found]) -> np.ndarray:
-    return np.array([(f.ra_deg, f.dec_deg) for f in objects])
+    return np.array([(f.ra_deg, f.dec_deg) for f in objects]).reshape(-1, 2)
 
 
 def _role(asked: Offered, found: Found) -> Role:
@@ -98,20 +100,6 @@ def _role(asked: Offered, found: Found) -> Role:
 
 def _item(salt: str, role: Role, place: int, found: Found) -> Item:
     return Item(digest_of(salt, str(place), found.name)[:16], role, place, found)
-
-
-def near(places: np.ndarray, others: np.ndarray, arcsec: float) -> np.ndarray:
-    """(place,) bool: whether one of `others` is within `arcsec`. Both (n, 2) deg, ra and dec."""
-    if not len(places) or not len(others):
-        return np.zeros(len(places), bool)
-    farthest = 2 * np.sin(np.radians(arcsec / 3600) / 2)
-    distance, _ = cKDTree(_unit(others)).query(_unit(places), distance_upper_bound=farthest)
-    return np.isfinite(distance)
-
-
-def _unit(places: np.ndarray) -> np.ndarray:
-    ra, dec = np.radians(np.asarray(places, float)).T
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
 
 
 def order(items: Sequence[Item], grader: str, seed: int) -> list[Item]:

@@ -49,17 +49,13 @@ def evaluate(
     cut = Cut.of(found.columns, roles, cfg)
     said = {
         **told,
-        "findings": [_plain(f) for f in findings],
+        "findings": [asdict(f) for f in findings],
         "completeness": completeness_of(found.columns, roles, cut),
     }
     write_json(out / FINDINGS, said)
     write_text(out / REPORT, finder_report(found, roles, findings, cut, told, cfg))
     _say(findings, out)
     return findings
-
-
-def _plain(finding: Finding) -> dict:
-    return {**asdict(finding), "level": str(finding.level)}
 
 
 def _against(found: Scored, other: Scored, cfg: Evaluate) -> list[Finding]:

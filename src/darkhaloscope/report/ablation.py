@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from darkhaloscope.evaluate.ablation import Beside, Line, Study
 from darkhaloscope.evaluate.findings import Finding, Level
+from darkhaloscope.evaluate.paired import p_said
 from darkhaloscope.report.canvas import (
     FAINT,
     INK,
@@ -35,9 +36,9 @@ def _finding(line: Line) -> Finding:
     words = f"recall {line.recall}; seeds {', '.join(f'{s:.3f}' for s in line.seeds)}"
     if (its := line.beside) is not None:
         words += (
-            f"; difference {_signed(its)}, p {_p(its.p)}, beside the others {_p(its.adjusted)}; "
-            f"mean scores, one lens a host: {its.exact.only_a} found by it alone, "
-            f"{its.exact.only_b} by the first alone, McNemar p {_p(its.exact.p)}"
+            f"; difference {its.difference.signed()}, p {p_said(its.p)}, beside the others "
+            f"{p_said(its.adjusted)}; mean scores, one lens a host: {its.exact.only_a} found by "
+            f"it alone, {its.exact.only_b} by the first alone, McNemar p {p_said(its.exact.p)}"
         )
     return Finding(
         f"{line.side}.at_fpr_{line.fpr:g}.{line.condition}",
@@ -65,17 +66,8 @@ def study_table(study: Study) -> str:
 
 
 def _cells(its: Beside) -> tuple[str, str, str]:
-    exact = f"{its.exact.only_a}:{its.exact.only_b}, p {_p(its.exact.p)}"
-    return _signed(its), _p(its.adjusted), exact
-
-
-def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
-def _signed(its: Beside) -> str:
-    d = its.difference
-    return f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+    exact = f"{its.exact.only_a}:{its.exact.only_b}, p {p_said(its.exact.p)}"
+    return its.difference.signed(), p_said(its.adjusted), exact
 
 
 def study_figures(study: Study) -> list[FigurePng]:
