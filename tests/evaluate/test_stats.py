@@ -57,6 +57,15 @@ def test_pairs_on_one_host_are_matched_so_that_an_auc_is_surer_than_of_independe
     assert found.n == 60 and found.high - found.low < plain.high - plain.low
 
 
+def test_an_auc_of_sides_apart_has_an_interval_and_one_of_equal_pairs_none():
+    names = np.arange(30), np.arange(30)
+    apart = auc(np.ones(30), np.zeros(30), names)
+    assert (apart.value, apart.high, apart.n) == (1.0, 1.0, 30)
+    assert apart.low == pytest.approx(rate(30, 30).low)
+    same = auc(np.arange(30.0), np.arange(30.0), names)  # what no pair differs in tells nothing
+    assert (same.low, same.value, same.high) == (0.5, 0.5, 0.5)
+
+
 def test_rows_of_one_host_count_less_than_as_many_hosts():
     hosts = np.repeat(np.arange(40), 5)
     found = np.repeat(np.arange(40) % 2 == 0, 5)

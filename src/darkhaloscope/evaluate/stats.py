@@ -116,7 +116,7 @@ def auc(
         every = len(by_host)
         variance = (by_host**2).sum() * every / max(every - 1, 1)
         size = min(len(np.unique(side.astype(str))) for side in hosts)
-    if variance == 0:
+    if value in (0.0, 1.0):
         return Estimate(value, *_wilson(value, size), size)
     spread = math.sqrt(variance) * norm.ppf(0.975)
     return Estimate(value, max(0.0, value - spread), min(1.0, value + spread), size)
