@@ -80,7 +80,7 @@ def _wilson(value: float, n: float) -> tuple[float, float]:
     z = float(norm.ppf(0.975))
     middle = (value + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(value * (1 - value) / n + (z / (2 * n)) ** 2)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return min(value, max(0.0, middle - half)), max(value, min(1.0, middle + half))
 
 
 def auc(
